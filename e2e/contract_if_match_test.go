@@ -90,6 +90,7 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 	}
 	who := create("/practitioners", harness.Body{"firstName": "Jordan", "lastName": "Lee"})
 	payer := create("/payers", harness.Body{"name": "State Medicaid"})
+	location := create("/locations", harness.Body{"name": "Clinic", "kind": "CLINIC"})
 	insurance := create("/insurances", harness.Body{
 		"patientId": c.Own.Patient, "payerId": harness.IDOf(payer), "memberNumber": "M-1",
 		"startsOn": "2020-01-01",
@@ -119,6 +120,7 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 		"changePayer":         at(payer, harness.Body{"name": "Changed"}),
 		"changeInsurance":     at(insurance, harness.Body{"memberNumber": "M-2"}),
 		"changeServiceCode":   at("/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"description": "changed"}),
+		"changeLocation":      at(location, harness.Body{"name": "Changed"}),
 		"replaceServicePairs": at("/service-pairs", harness.Body{"pairs": []any{}}),
 		"changeUser":          at(user, harness.Body{"name": "Changed"}),
 		"setSignInPolicy":     at("/sign-in-policy", harness.Body{"secondFactorRequired": false}),

@@ -527,6 +527,18 @@ func (s *recording) recordDirectory(admin harness.Caller) {
 	s.record(admin, "listServiceCodes", "One by its code", "/service-codes?code=97155", nil)
 	s.record(admin, "getServiceCode", "A service code", code, nil)
 	s.record(admin, "changeServiceCode", "No longer in use", code, harness.Body{"active": false})
+	location := "/locations/" + id(s.record(admin, "createLocation", "A clinic in another time zone", "/locations",
+		harness.Body{
+			"name": "West Clinic", "kind": "CLINIC", "timeZone": "America/Los_Angeles",
+			"address": harness.Body{
+				"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "postalCode": "90001-1234",
+			},
+			"coordinates": harness.Body{"latitude": 33.97, "longitude": -118.25},
+		}))
+	s.record(admin, "listLocations", "Clinics", "/locations?kind=CLINIC", nil)
+	s.record(admin, "getLocation", "A location", location, nil)
+	s.record(admin, "changeLocation", "No longer in use", location, harness.Body{"active": false})
+	s.record(admin, "getPlacesOfService", "The codes of a day", "/places-of-service?on=2026-03-02", nil)
 	s.record(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
 	s.record(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs",
 		harness.Body{"pairs": []any{

@@ -18,6 +18,7 @@ func TestMissingRecordsAreNotFound(t *testing.T) {
 	for noun, code := range map[string]string{
 		"organizations": "organization-not-found", "patients": "patient-not-found", "practitioners": "practitioner-not-found",
 		"payers": "payer-not-found", "insurances": "insurance-not-found", "service-codes": "service-code-not-found",
+		"locations":      "location-not-found",
 		"authorizations": "authorization-not-found",
 	} {
 		path := "/" + noun + "/" + unknown

@@ -107,6 +107,8 @@ func TestContract(t *testing.T) {
 			"payers":            "Payers, who authorize and pay for services.",
 			"insurances":        "Insurance coverages of patients.",
 			"service-codes":     "Service codes of payers.",
+			"locations":         "Places at which services are rendered.",
+			"places-of-service": "Place-of-service codes of CMS.",
 			"service-pairs":     "Services that may overlap for one patient.",
 			"sign-in-policy":    "Whether users need a second factor.",
 			"identity-provider": "Signing in with an identity provider of the organization.",

@@ -124,7 +124,19 @@ func (p Practice) organization(ctx context.Context, name, zone string, users []u
 			return nil, err
 		}
 	}
+	for _, l := range locations {
+		if _, err := p.Directory.CreateLocation(own, l); err != nil {
+			return nil, err
+		}
+	}
 	return own, nil
+}
+
+// locations are the places at which the demo practice renders services.
+var locations = []directory.NewLocation{
+	{Name: "Clinic", Kind: directory.Clinic},
+	{Name: "Homes of patients", Kind: directory.Home},
+	{Name: "School", Kind: directory.School},
 }
 
 // serviceCodes are the ABA codes. The labels are our own, because the official

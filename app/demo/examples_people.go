@@ -35,6 +35,13 @@ func (f *finder) findDirectory() (err error) {
 	for _, insurance := range insurances {
 		f.id("/insurances", "insuranceId", insurance.ID)
 	}
+	places, err := f.Directory.Locations(f.ctx, directory.LocationFilter{Page: directory.Page{Limit: 1}})
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		f.id("/locations", "locationId", place.ID)
+	}
 	codes, err := f.Directory.ServiceCodes(f.ctx,
 		directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
 	if err != nil {

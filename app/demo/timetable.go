@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 )
 
@@ -34,6 +35,7 @@ type clinic struct {
 	staff    map[string]uuid.UUID // by first name
 	coverage []coverage
 	codes    map[string]uuid.UUID
+	location uuid.UUID     // where all services are rendered
 	monday   calendar.Date // of the first week
 	next     int           // number of the next authorization
 	past     []started
@@ -122,6 +124,11 @@ func (p Practice) openClinic(
 	today := calendar.DateIn(p.Now, zone)
 	c := &clinic{Practice: p, ctx: own, zone: zone, staff: staff, coverage: covered, codes: codes, next: 3001}
 	c.monday = today.AddDays(-(int(today.Time().Weekday())+6)%7 - 7*pastWeeks)
+	places, err := p.Directory.Locations(own, directory.LocationFilter{Kind: directory.Clinic, Page: directory.Page{Limit: 1}})
+	if err != nil {
+		return err
+	}
+	c.location = places[0].ID
 	if err := c.hours(); err != nil {
 		return err
 	}
@@ -163,6 +170,7 @@ func (c *clinic) hours() error {
 func (c *clinic) book(s series) error {
 	then := c.at(c.monday.AddDays(-entered), 10)
 	b := appointments.Booking{Practitioners: []uuid.UUID{c.staff[s.lead]}, ServiceCodeID: c.codes[s.code]}
+	b.LocationID = &c.location
 	weeks := (clinicWeeks + s.interval - 1) / s.interval
 	for _, patient := range s.patients {
 		id, err := c.authorize(s, patient, weeks*len(s.days)*s.minutes/15, then)

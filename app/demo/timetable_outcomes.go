@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/modules/appointments"
 )
 
@@ -88,8 +90,36 @@ func (c *clinic) stepsOf(i int, v started, forgotten bool) []timedStep {
 			return err
 		}}}
 	}
-	return []timedStep{{done, func(s *appointments.Service) error {
-		_, err := s.Complete(c.ctx, v.id, appointments.Completion{Start: &v.Start, End: &end, Narrative: narrative}, "")
+	return c.completion(i, v, end, narrative)
+}
+
+// completion returns the steps that complete a visit five minutes after its end. A few sessions are
+// corrected or voided twenty minutes later.
+func (c *clinic) completion(i int, v started, end time.Time, narrative *string) []timedStep {
+	var session uuid.UUID
+	done := end.Add(5 * time.Minute)
+	complete := timedStep{done, func(s *appointments.Service) error {
+		o, err := s.Complete(c.ctx, v.id, appointments.Completion{Start: &v.Start, End: &end, Narrative: narrative}, "")
+		if err == nil {
+			session = o.Session.ID
+		}
 		return err
-	}}}
+	}}
+	later := done.Add(20 * time.Minute)
+	switch {
+	case later.After(c.Now):
+	case i%19 == 6:
+		return []timedStep{complete, {later, func(s *appointments.Service) error {
+			early := appointments.Correction{End: new(end.Add(-15 * time.Minute)), Confirm: true}
+			_, err := s.Correct(c.ctx, session, early, "The technician left 15 minutes early.", "")
+			return err
+		}}}
+	case i%29 == 14:
+		return []timedStep{complete, {later, func(s *appointments.Service) error {
+			_, err := s.Void(c.ctx, session, appointments.Correction{}, appointments.Cancelled,
+				"It was recorded for the wrong child.", "")
+			return err
+		}}}
+	}
+	return []timedStep{complete}
 }

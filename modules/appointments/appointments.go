@@ -32,7 +32,7 @@ type Appointment struct {
 	ServiceCodeID  uuid.UUID
 	Status         Status
 	Span           `gorm:"embedded"`
-	ServiceDate    calendar.Date // of the start, in the organization's time zone
+	ServiceDate    calendar.Date // of the start, in the time zone of the place
 	Notes          *string
 	SeriesID       *uuid.UUID
 	SessionID      *uuid.UUID // set when the appointment is completed
@@ -45,6 +45,7 @@ type Appointment struct {
 	CancelReason   *string
 	LateCancel     bool // less than the organization's notice hours before the start
 	CreatedBy      uuid.UUID
+	Place          `gorm:"embedded"`
 	Version        int // incremented by every change, starting at 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -108,7 +109,8 @@ type Participant struct {
 	Absent          bool                    // after completion: the patient did not come
 	Own             *Span                   `gorm:"-"` // the patient's own times in the session; nil: all of it
 	Track           scheduling.Track
-	Code            string // of the service
+	Code            string               // of the service
+	Modifiers       scheduling.Modifiers // of the claim line
 }
 
 // Span is a time from Start, included, to End, excluded.
@@ -161,11 +163,12 @@ type Session struct {
 	VoidedAt          *time.Time
 	OverlapReason     *string // why it was accepted although it overlaps another session
 	OverlapAcceptedBy *uuid.UUID
+	Place             `gorm:"embedded"`
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 
 	Patients      []SessionPatient `gorm:"-"`
-	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment
+	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment; the first one renders the service
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 	Note          *NoteStatus      `gorm:"-"` // nil in the results of changes of the session
 }
@@ -181,7 +184,8 @@ type SessionPatient struct {
 	Rounding          scheduling.RoundingRule `gorm:"-"` // the rule by which the units were computed
 	Consumption       *int64                  // the ledger entry by which its units were consumed; nil: none
 	Attended          bool
-	Own               *Span `gorm:"-"` // the patient's own times; nil: the session's times
+	Modifiers         scheduling.Modifiers // of the claim line
+	Own               *Span                `gorm:"-"` // the patient's own times; nil: the session's times
 }
 
 // SessionVersion is a version of a session: its present one, or an earlier one without clinical

@@ -71,7 +71,9 @@ func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error)
 	before, known := s.appointments[r.key()]
 	d := draft{
 		scene: s, request: r, sheet: sheet, before: before, a: before.clone(), siblings: map[record.Key]*draft{},
+		home: r.zone,
 	}
+	d.zone = before.zone(r.zone)
 	var err error
 	switch {
 	case r.kind == book:
@@ -107,6 +109,7 @@ func (s *scene) apply(d draft) verdict {
 	s.appointments[key] = d.a
 	s.occupied.replace(d.before, d.a)
 	if d.session != nil {
+		d.session.takeModifiers(d.a)
 		s.sessions[key], s.written[key] = *d.session, true
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(d.siblings), record.Key.Compare) {
@@ -128,6 +131,7 @@ type draft struct {
 	sheet    *authorization.Sheet
 	before   Appointment // the zero value for a new appointment
 	a        Appointment
+	home     *time.Location // the organization's time zone; zone is that of the place
 	session  *Session
 	siblings map[record.Key]*draft // the other appointments of its visits whose units change
 	refusal  *fault.Error
@@ -150,13 +154,14 @@ func (d *draft) bookNew() error {
 	b := d.booking
 	d.a = Appointment{
 		OrganizationID: d.caller.OrganizationID, ID: d.request.appointment, ServiceCodeID: b.ServiceCodeID, Status: Scheduled,
-		Span: b.Span.utc(), ServiceDate: d.dateOf(b.Start), Notes: b.Notes, Practitioners: b.Practitioners,
+		Span: b.Span.utc(), Notes: b.Notes, Practitioners: b.Practitioners, Place: b.Place,
 		CreatedBy: d.caller.UserID, CreatedAt: d.now,
 	}
 	if d.series != uuid.Nil {
 		d.a.SeriesID = &d.series
 	}
-	fieldErrors := d.unknown()
+	d.locate()
+	fieldErrors := append(d.unknown(), d.misplaced(d.a.ServiceDate)...)
 	for i, p := range b.Patients {
 		d.a.Patients = append(d.a.Patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
 		fieldErrors = append(fieldErrors, d.mismatches(i, b.field)...)
@@ -222,6 +227,7 @@ func (d *draft) bookTime() error {
 	for i := range d.a.Patients {
 		d.measure(&d.a.Patients[i], service)
 	}
+	d.setModifiers(d.a.ServiceDate)
 	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules, d.zone)...)
 	against, err := d.withVisits(func() error {
 		for i := range d.a.Patients {
@@ -331,6 +337,7 @@ func (d *draft) reschedule(before Appointment) error {
 	c.End.Apply(&d.a.End)
 	c.Practitioners.Apply(&d.a.Practitioners)
 	c.Notes.Apply(&d.a.Notes)
+	d.a.Place = c.Place.of(d.a.Place)
 	d.a.Span = d.a.Span.utc()
 	moved := d.redates || c.moves(before) || c.Patients.Given && !sameRoster(c.Patients.Value, before)
 	switch {
@@ -339,6 +346,8 @@ func (d *draft) reschedule(before Appointment) error {
 	case moved:
 		d.touch()
 		return d.rebook()
+	case !d.a.Place.equal(before.Place):
+		d.replace()
 	case !equal(d.a.Notes, before.Notes):
 		d.touch()
 	}
@@ -350,8 +359,8 @@ func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil &
 // rebook checks an appointment again like a new booking. Every change of a time, staff,
 // authorization or service date uses it.
 func (d *draft) rebook() error {
-	d.a.ServiceDate = d.dateOf(d.a.Start)
-	fieldErrors := append(d.a.Span.fieldErrors(), d.unknown()...)
+	d.locate()
+	fieldErrors := slices.Concat(d.a.Span.fieldErrors(), d.unknown(), d.misplaced(d.a.ServiceDate))
 	if authorization := d.change.AuthorizationID; authorization.Given {
 		if len(d.a.Patients) > 1 {
 			fieldErrors = append(fieldErrors, fault.Field{

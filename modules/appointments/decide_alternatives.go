@@ -63,6 +63,7 @@ type view struct {
 func wanted(r request, before Appointment) Appointment {
 	if r.kind == book {
 		a := Appointment{ServiceCodeID: r.booking.ServiceCodeID, Span: r.booking.Span, Practitioners: r.booking.Practitioners}
+		a.Place = r.booking.Place
 		for _, p := range r.booking.Patients {
 			a.Patients = append(a.Patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
 		}
@@ -72,6 +73,7 @@ func wanted(r request, before Appointment) Appointment {
 	r.change.Start.Apply(&a.Start)
 	r.change.End.Apply(&a.End)
 	r.change.Practitioners.Apply(&a.Practitioners)
+	a.Place = r.change.Place.of(a.Place)
 	if r.change.AuthorizationID.Given && len(a.Patients) == 1 {
 		a.Patients[0].AuthorizationID = r.change.AuthorizationID.Value
 	}
@@ -162,9 +164,9 @@ func (v *view) awake(span Span) bool {
 
 // accepts reports whether the request would be accepted. It changes nothing.
 func (s *scene) accepts(r request) (bool, error) {
-	d := draft{scene: s, request: r, sheet: s.ledger.Sheet()}
 	before := s.appointments[r.key()]
-	d.a = before.clone()
+	d := draft{scene: s, request: r, sheet: s.ledger.Sheet(), a: before.clone(), home: r.zone}
+	d.zone = before.zone(r.zone)
 	if r.kind == book {
 		err := d.bookNew()
 		return err == nil && d.refusal == nil, err

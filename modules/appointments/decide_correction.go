@@ -21,6 +21,7 @@ type Correction struct {
 	Patients      []CorrectedPatient // all patients of the session, 1 to [MaxPatients]
 	Confirm       bool               // confirms times that differ considerably from the booked ones
 	Overlap       *string            // the reason to accept an overlap with another session
+	Place         PlaceChange
 }
 
 // CorrectedPatient is a patient of a corrected session. Attendance and times that are not given stay
@@ -107,6 +108,7 @@ func (d *draft) correct() error {
 	if d.correction.End != nil {
 		span.End = d.correction.End.UTC()
 	}
+	d.correctPlace()
 	d.session.Span, d.session.ServiceDate = span, d.dateOf(span.Start)
 	if d.correction.Practitioners != nil {
 		d.a.Practitioners = d.correction.Practitioners
@@ -131,7 +133,7 @@ func (d *draft) correct() error {
 // refuseCorrection applies the corrected patients, and returns an error for records that do not
 // exist or match, invalid times, and practitioners who may not render the service.
 func (d *draft) refuseCorrection(session Session) *fault.Error {
-	fieldErrors := d.unknown()
+	fieldErrors := append(d.unknown(), d.misplaced(d.session.ServiceDate)...)
 	if d.correction.Patients != nil {
 		fieldErrors = append(fieldErrors, d.correctPatients()...)
 	}
@@ -206,11 +208,12 @@ func (a Appointment) indexOf(patient uuid.UUID) int {
 // could be consumed.
 func (d *draft) correctsNothing(session Session) bool {
 	if d.session.Span != session.Span || !slices.Equal(d.a.Practitioners, d.before.Practitioners) ||
-		len(d.a.Patients) != len(d.before.Patients) {
+		!d.session.Place.equal(session.Place) || len(d.a.Patients) != len(d.before.Patients) {
 		return false
 	}
 	for i := range d.a.Patients {
-		if at, kept := d.keeps(i, session); !kept || at != i {
+		at, kept := d.keeps(i, session)
+		if !kept || at != i || d.a.Patients[i].Modifiers != session.Patients[i].Modifiers {
 			return false
 		}
 	}

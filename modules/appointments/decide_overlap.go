@@ -18,6 +18,7 @@ type slot struct {
 	appointment uuid.UUID
 	service     scheduling.Track // of patients: the track of the service
 	code        string
+	Place       // only its time zone
 }
 
 // occupied has the slots of practitioners and patients that requests may conflict with, changed by

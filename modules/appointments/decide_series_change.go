@@ -33,6 +33,7 @@ func (c Change) differences(a Appointment) Change {
 			c.Notes = patch.Clearable[string]{}
 		}
 	}
+	c.Place = c.Place.differences(a.Place)
 	return c
 }
 
@@ -43,12 +44,14 @@ func (c Change) span(s Span) Span {
 	return s
 }
 
-// moves reports whether the change gives the appointment another time, other staff or another
-// authorization, so that the rules of a booking apply.
+// moves reports whether the change gives the appointment another time, other staff, another location or
+// another authorization, so that the rules of a booking apply.
 func (c Change) moves(a Appointment) bool {
 	to := c.span(a.Span)
 	switch {
 	case !to.Start.Equal(a.Start) || !to.End.Equal(a.End):
+		return true
+	case c.Place.relocates(a.Place):
 		return true
 	case c.Practitioners.Given && !slices.Equal(c.Practitioners.Value, a.Practitioners):
 		return true

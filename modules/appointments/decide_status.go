@@ -214,7 +214,7 @@ func (d *draft) complete() error {
 		OrganizationID: d.a.OrganizationID, ID: d.request.session, AppointmentID: d.a.ID, Span: span,
 		ServiceDate: d.dateOf(span.Start), Change: completed,
 		Narrative: d.completion.Narrative, CreatedBy: d.caller.UserID, Version: 1, CreatedAt: d.now, UpdatedAt: d.now,
-		Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
+		Place: d.a.Place, Practitioners: d.a.Practitioners, Patients: make([]SessionPatient, len(d.a.Patients)),
 	}
 	d.a.SessionID = &d.session.ID
 	if fieldErrors := d.attend(d.completion.Patients); len(fieldErrors) > 0 {
@@ -304,6 +304,7 @@ func (d *draft) actual() Span {
 // measureWork computes the units of each patient's actual time, by the payer's rule of the service
 // date.
 func (d *draft) measureWork() {
+	d.setModifiers(d.session.ServiceDate)
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]
 		p.Rounding = d.ruleOn(*p, d.session.ServiceDate)

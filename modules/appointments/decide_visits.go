@@ -50,7 +50,7 @@ func (d *draft) visitOf(a Appointment, p Participant) (visit, bool) {
 // booking.
 func (d *draft) dayOf(a Appointment) calendar.Date {
 	if a.Worked != nil {
-		return d.dateOf(a.Worked.Start)
+		return calendar.DateIn(a.Worked.Start, a.zone(d.home))
 	}
 	return a.ServiceDate
 }
@@ -198,7 +198,8 @@ func (d *draft) sibling(key record.Key) *draft {
 		return existing
 	}
 	other := &draft{scene: d.scene, request: d.request, sheet: d.sheet, a: d.scene.appointments[key].clone()}
-	other.before = d.scene.appointments[key]
+	other.before, other.home = d.scene.appointments[key], d.home
+	other.zone = other.a.zone(d.home)
 	other.request.reservations = make([]uuid.UUID, len(other.a.Patients))
 	for i := range other.request.reservations {
 		other.request.reservations[i] = uuid.NewSHA1(d.ID, []byte(other.a.ID.String()+strconv.Itoa(i)))

@@ -79,7 +79,12 @@ type recorded struct {
 	LateCancel        bool        `json:"lateCancel,omitempty"`
 	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
 	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
-	// Reason explains why units were moved, an end was undone, or a session was corrected or voided.
+	PlaceOfService    *string     `json:"placeOfService,omitempty"`
+	Modifiers         string      `json:"modifiers,omitempty"` // separated by spaces
+	LocationID        *uuid.UUID  `json:"locationId,omitempty"`
+	// SupervisingPractitionerID is the practitioner who supervises the service.
+	SupervisingPractitionerID *uuid.UUID `json:"supervisingPractitionerId,omitempty"`
+	// Reason explains why units were moved, modifiers were given, an end was undone, or a session was corrected or voided.
 	// The appointment has the reason of a cancellation.
 	Reason *string `json:"reason,omitempty"`
 }
@@ -132,7 +137,7 @@ func trailOf(r request, v verdict) []trail.Event {
 				after.UnauthorizedUnits = v.session.Patients[now].UnauthorizedUnits
 			}
 			switch r.kind {
-			case transfer, reopen, correct, void, recountUnits:
+			case reschedule, transfer, reopen, correct, void, recountUnits:
 				after.Reason = r.reason
 			}
 			e.After = after
@@ -162,6 +167,8 @@ func recordedOf(a Appointment, i int) recorded {
 	return recorded{
 		Status: a.Status, StartTime: span.Start, EndTime: span.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
+		PlaceOfService: a.PlaceOfService, Modifiers: string(p.Modifiers), LocationID: a.LocationID,
+		SupervisingPractitionerID: a.SupervisingPractitionerID,
 	}
 }
 

@@ -33,6 +33,7 @@ type participantBody struct {
 	Minutes     int          `json:"minutes"`
 	UnitMinutes int          `json:"unitMinutes"` // The length of a unit in minutes.
 	Rounding    roundingBody `json:"rounding"`    // The rounding rule that was used.
+	Modifiers   []string     `json:"modifiers"`   // The modifiers of the claim line, in their order.
 }
 
 // appointmentBody is an appointment in API responses.
@@ -50,7 +51,7 @@ type appointmentBody struct {
 	Status          Status    `json:"status"` // The status of the appointment.
 	StartTime       time.Time `json:"startTime"`
 	EndTime         time.Time `json:"endTime"`
-	// The date of the start, in the organization's time zone.
+	// The date of the start, in the time zone of the location or else of the organization.
 	ServiceDate calendar.Date `json:"serviceDate"`
 	// The patients with their authorizations and units.
 	Patients []participantBody `json:"patients"`
@@ -77,9 +78,10 @@ type appointmentBody struct {
 	// Whether the cancellation was late.
 	LateCancel bool      `json:"lateCancel"`
 	CreatedBy  uuid.UUID `json:"createdBy"`
-	Version    int       `json:"version"`
-	CreatedAt  time.Time `json:"createdAt"`
-	UpdatedAt  time.Time `json:"updatedAt"`
+	placeBody
+	Version   int       `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
 
 	// All requested appointments of a series: the accepted ones and, with `allowPartial`, the
 	// refused ones.
@@ -104,12 +106,12 @@ func bodyOf(a Appointment) appointmentBody {
 		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt,
 		CancelledBy:  a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
-		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, placeBody: placeBodyOf(a.Place),
 	}
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
 			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes,
-			roundingBodyOf(p.Rounding),
+			roundingBodyOf(p.Rounding), p.Modifiers.List(),
 		})
 	}
 	if len(b.Patients) > 0 { // it has no patients if the request failed

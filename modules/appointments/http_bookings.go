@@ -76,6 +76,7 @@ type proposal struct {
 	StartTime time.Time `json:"startTime" validate:"required"`
 	// The end, a whole minute and at most 24 hours later.
 	EndTime time.Time `json:"endTime" validate:"required"`
+	bookedPlace
 	// The notes of the organization.
 	Notes *string `json:"notes" validate:"omitempty,max=4000"`
 	// The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The
@@ -95,7 +96,7 @@ type bookRequest struct {
 func (r proposal) booking() (Booking, error) {
 	b := Booking{
 		Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
-		Notes: r.Notes,
+		Notes: r.Notes, Place: r.place(),
 	}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
@@ -155,6 +156,9 @@ type changeAppointmentRequest struct {
 	// All patients of the appointment, instead of authorizationId. The units of a patient who is no
 	// longer in the list are released, and a new one is booked. Only for a single appointment.
 	Patients patch.Field[[]bookedPatientRequest] `json:"patients" validate:"omitempty,min=1,max=20,dive"`
+	placeChangeFields
+	// The reason of given modifiers, for the audit trail. It is required with them.
+	ModifierReason *string `json:"modifierReason" validate:"omitempty,min=1,max=500,text"`
 	// The notes of the organization.
 	Notes patch.Clearable[string] `json:"notes" validate:"omitempty,max=4000" needs:"appointment:read-notes"`
 }
@@ -162,8 +166,9 @@ type changeAppointmentRequest struct {
 func (s *BookingService) handleChange(ctx context.Context, in changeAppointmentRequest) (appointmentBody, error) {
 	c := Change{
 		Match: in.IfMatch, Start: in.StartTime, End: in.EndTime, Practitioners: in.PractitionerIDs,
-		AuthorizationID: in.AuthorizationID, Notes: in.Notes,
+		AuthorizationID: in.AuthorizationID, Notes: in.Notes, Place: in.placeChangeFields.change(),
 	}
+	c.Place.Reason = in.ModifierReason
 	if in.PractitionerID.Given {
 		if in.PractitionerIDs.Given {
 			return appointmentBody{}, fault.InvalidFields(fault.Field{

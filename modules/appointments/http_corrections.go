@@ -26,7 +26,7 @@ func (s *Service) correctionRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/sessions/:id/correct",
 			Permission: permission.SessionCorrect, RecordScopes: sessionOwners.Scopes(),
 			Name: "correctSession", Summary: "Correct a session",
-			Description: "Replaces the times, practitioners, patients or authorizations of a session. One transaction takes " +
+			Description: "Replaces the times, practitioners, patients, authorizations or place of a session. One transaction takes " +
 				"back the units that the session consumed and consumes the right ones, computed by the payer's rule of the " +
 				"service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. " +
 				"`patients` lists all patients of the session: one who is missing is removed, and a new one needs an " +
@@ -88,6 +88,7 @@ type correctionFields struct {
 	PractitionerIDs []uuid.UUID `json:"practitionerIds" validate:"omitempty,min=1,max=10"`
 	// All patients of the session.
 	Patients []correctedPatientBody `json:"patients" validate:"omitempty,min=1,max=20,dive"`
+	placeChangeFields
 	// Whether times that differ much from the booked ones are right.
 	Confirm bool `json:"confirm"`
 	// The reason to accept an overlap with another session. This needs `session:accept-overlap`.
@@ -98,6 +99,7 @@ func (f correctionFields) correction() Correction {
 	c := Correction{
 		Match: f.IfMatch, Start: f.StartTime, End: f.EndTime, Practitioners: f.PractitionerIDs, Confirm: f.Confirm,
 		Overlap: f.OverlapReason,
+		Place:   f.placeChangeFields.change(),
 	}
 	for _, p := range f.Patients {
 		c.Patients = append(c.Patients, CorrectedPatient{
@@ -196,6 +198,7 @@ type sessionVersionBody struct {
 	Patients        []sessionPatientBody `json:"patients"`        // The patients with their units.
 	// The number of units of all patients that no authorization covered.
 	UnauthorizedUnits int `json:"unauthorizedUnits"`
+	placeBody
 }
 
 // sessionVersionsBody has all versions of a session, oldest first.
@@ -212,6 +215,7 @@ func (s *Service) handleVersions(ctx context.Context, in byID) (sessionVersionsB
 			Version: s.Version, Change: s.Change, ChangedAt: v.ChangedAt, ChangedBy: s.ChangedBy,
 			ChangeReason: s.ChangeReason, StartTime: s.StartTime, EndTime: s.EndTime, ServiceDate: s.ServiceDate,
 			PractitionerIDs: s.PractitionerIDs, Patients: s.Patients, UnauthorizedUnits: s.UnauthorizedUnits,
+			placeBody: s.placeBody,
 		})
 	}
 	return b, err

@@ -62,7 +62,9 @@ type sessionPatientBody struct {
 	// The sequence number of the authorization's ledger entry that consumed the units. Null if none was
 	// consumed.
 	LedgerEntry *int64 `json:"ledgerEntry"`
-	Attended    bool   `json:"attended"` // Whether the patient came.
+	// The modifiers of the claim line, in their order.
+	Modifiers []string `json:"modifiers"`
+	Attended  bool     `json:"attended"` // Whether the patient came.
 	// The time at which the patient came. Null if the patient was absent.
 	StartTime *time.Time `json:"startTime"`
 	// The time at which the patient left. Null if the patient was absent.
@@ -116,6 +118,7 @@ type sessionBody struct {
 	Version       int       `json:"version"`
 	CreatedAt     time.Time `json:"createdAt"`
 	UpdatedAt     time.Time `json:"updatedAt"`
+	placeBody
 }
 
 // Location returns the path of the session.
@@ -132,6 +135,7 @@ func sessionBodyOf(s Session) sessionBody {
 		Addenda: []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
 		OverlapReason: s.OverlapReason,
+		placeBody:     placeBodyOf(s.Place),
 	}
 	if s.ChangedBy != nil {
 		b.ChangedBy = *s.ChangedBy
@@ -143,7 +147,7 @@ func sessionBodyOf(s Session) sessionBody {
 		part := sessionPatientBody{
 			PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, Minutes: p.Minutes, Units: p.Units,
 			UnauthorizedUnits: p.UnauthorizedUnits, UnitMinutes: p.UnitMinutes, Rounding: roundingBodyOf(p.Rounding),
-			LedgerEntry: p.Consumption, Attended: p.Attended,
+			LedgerEntry: p.Consumption, Attended: p.Attended, Modifiers: p.Modifiers.List(),
 		}
 		if p.Attended {
 			own := s.Span

@@ -58,7 +58,7 @@ func filled(t *testing.T) *db.DB {
 				'organization_id', organization_id, 'session_id', id, 'patient_id', patient_id, 'position', 0,
 				'authorization_id', authorization_id, 'units', 4,
 				'unauthorized_units', 0, 'minutes', 60, 'unit_minutes', 15, 'rounding', 'CEIL',
-				'rounding_starts_on', '0001-01-01', 'rounding_basis', 'SESSION', 'attended', true, 'track', 'DIRECT'))).*
+				'rounding_starts_on', '0001-01-01', 'rounding_basis', 'SESSION', 'attended', true, 'modifiers', '', 'track', 'DIRECT'))).*
 			FROM visits WHERE n % 3 = 0`,
 		`INSERT INTO calendar_feeds (organization_id, id, practitioner_id, token_hash, created_by, created_at)
 			SELECT organization_id, id, id, sha256(n::text::bytea), id, at FROM visits WHERE n <= 5000`,

@@ -50,6 +50,7 @@ type subject struct {
 	starts, ends []time.Time
 	worked       []time.Time // possible starts of its sessions
 	real         []Span      // possible times of its sessions
+	places       []Place     // its possible places
 	rebooked     bool        // it may be rebooked again: its time, staff or authorization may change
 }
 
@@ -81,10 +82,11 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 		if s == nil {
 			s = &subject{
 				organization: a.OrganizationID, zone: r.zone, service: a.ServiceCodeID, patients: a.clone().Patients, staff: a.clone().Practitioners,
-				starts: []time.Time{a.Start}, ends: []time.Time{a.End},
+				starts: []time.Time{a.Start}, ends: []time.Time{a.End}, places: []Place{a.Place},
 			}
 			subjects[r.key()] = s
 		}
+		s.places = append(s.places, r.change.Place.named(), r.correction.Place.named())
 		s.ask(r, a, now)
 	}
 	for _, s := range subjects {
@@ -97,6 +99,7 @@ func subjectOf(r request) subject {
 	s := subject{
 		organization: r.caller.OrganizationID, zone: r.zone, service: r.booking.ServiceCodeID, staff: r.booking.Practitioners,
 		starts: []time.Time{r.booking.Start}, ends: []time.Time{r.booking.End}, rebooked: true,
+		places: []Place{r.booking.Place},
 	}
 	for _, p := range r.booking.Patients {
 		s.patients = append(s.patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
@@ -211,9 +214,12 @@ func (s subject) spans() []Span {
 func (n *needs) add(s subject) {
 	key := func(id uuid.UUID) record.Key { return record.Of(s.organization, id) }
 	n.question.ServiceCodes = append(n.question.ServiceCodes, key(s.service))
+	n.addPlaces(s)
 	days := map[calendar.Date]bool{}
 	for _, t := range append(s.starts, s.worked...) {
-		days[calendar.DateIn(t, s.zone)] = true
+		for _, day := range s.datesOf(t) {
+			days[day] = true
+		}
 	}
 	for _, id := range s.staff {
 		n.question.Practitioners = append(n.question.Practitioners, key(id))
@@ -305,7 +311,7 @@ func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) 
 		payer := rules.Payers[coverageOf(d.authorization.OrganizationID, a.InsuranceID, d.day)]
 		if ok && payer.PayerID != uuid.Nil && payer.Basis != scheduling.EachSession {
 			n.visits = append(n.visits, d)
-			n.patients[d.patient] = append(n.patients[d.patient], dayIn(d.day, d.zone))
+			n.patients[d.patient] = append(n.patients[d.patient], dayAnywhere(d.day))
 		}
 	}
 }
@@ -316,7 +322,7 @@ func (n *needs) others(s *scene) []record.Key {
 	for _, v := range n.visits {
 		for _, slot := range s.occupied[v.patient] {
 			key := record.Of(v.patient.OrganizationID, slot.appointment)
-			if _, known := s.appointments[key]; !known && calendar.DateIn(slot.Start, v.zone) == v.day {
+			if _, known := s.appointments[key]; !known && calendar.DateIn(slot.Start, slot.zone(v.zone)) == v.day {
 				others[key] = true
 			}
 		}

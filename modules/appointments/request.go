@@ -23,6 +23,7 @@ type Booking struct {
 	ServiceCodeID uuid.UUID
 	Span          // in whole minutes, at most [MaxLength]; may be in the past, for entries from paper records
 	Notes         *string
+	Place         // without a time zone
 
 	roster bool // of a change: fields of patients always have an index
 }
@@ -42,6 +43,7 @@ type Change struct {
 	AuthorizationID patch.Field[uuid.UUID]       // only if the appointment has one patient
 	Patients        patch.Field[[]BookedPatient] // all patients: the others are removed
 	Notes           patch.Clearable[string]
+	Place           PlaceChange
 }
 
 // Completion has the fields of a session. Start defaults to the recorded start, or else to the

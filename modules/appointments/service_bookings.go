@@ -78,6 +78,9 @@ func (s *BookingService) Change(ctx context.Context, id uuid.UUID, c Change, sco
 			return Outcome{}, err
 		}
 	}
+	if err := c.Place.check(); err != nil {
+		return Outcome{}, err
+	}
 	if c.Patients.Given {
 		if err := s.checkRoster(ctx, c, scope); err != nil {
 			return Outcome{}, err
@@ -87,7 +90,7 @@ func (s *BookingService) Change(ctx context.Context, id uuid.UUID, c Change, sco
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.change, r.scope = c, scope
+	r.change, r.scope, r.reason = c, scope, c.Place.Reason
 	return s.do(ctx, r)
 }
 

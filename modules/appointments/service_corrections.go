@@ -9,7 +9,6 @@ import (
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
-	"omnirapeutic/platform/permission"
 )
 
 // CorrectionService corrects and voids sessions.
@@ -153,10 +152,7 @@ func (s *CorrectionService) onSession(
 // requireToday returns an error if the caller may correct own sessions only: [ErrSessionSigned] if the
 // session is signed, and [ErrNotToday] if it is of an earlier day.
 func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Caller, found Session) error {
-	scope := caller.Scope(permission.SessionCorrect)
-	if caller.Acting != "" {
-		scope = caller.RecordScope()
-	}
+	scope := caller.RecordScope()
 	if scope.Has(identity.Organization) || scope.Has(identity.Caseload) {
 		return nil
 	}
@@ -164,7 +160,7 @@ func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Ca
 		return err
 	}
 	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
-	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), zone) {
+	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), found.zone(zone)) {
 		return err
 	}
 	return ErrNotToday.With(NotToday{found.ServiceDate},

@@ -84,6 +84,7 @@ func (s *BookingService) previewRequest(ctx context.Context, p Proposal) (reques
 	if p.Moves != nil {
 		r.kind, r.appointment, r.booking = reschedule, *p.Moves, Booking{}
 		r.change = Change{Start: patch.Set(p.Start), End: patch.Set(p.End), Practitioners: patch.Set(p.Practitioners)}
+		r.change.Place = p.Place.asChange()
 		if len(p.Patients) == 1 {
 			r.change.AuthorizationID = patch.Set(p.Patients[0].AuthorizationID)
 		}
@@ -223,7 +224,7 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID,
 				staff: v.requested.Practitioners, rebooked: true,
 				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
-				ends: []time.Time{v.requested.End},
+				ends: []time.Time{v.requested.End}, places: []Place{v.requested.Place},
 			})
 		}
 	}

@@ -101,7 +101,7 @@ func (s *RenewalService) misdated(ctx context.Context, zone *time.Location) ([]A
 		return nil, err
 	}
 	scheduled = slices.DeleteFunc(scheduled, func(a Appointment) bool {
-		return calendar.DateIn(a.Start, zone) == a.ServiceDate
+		return calendar.DateIn(a.Start, a.zone(zone)) == a.ServiceDate
 	})
 	var found []Appointment
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })

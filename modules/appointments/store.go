@@ -141,8 +141,9 @@ type slotRow struct {
 	SubjectID      uuid.UUID
 	AppointmentID  uuid.UUID
 	Span
-	Track scheduling.Track
-	Code  string
+	Track    scheduling.Track
+	Code     string
+	TimeZone *string
 }
 
 // slots returns the occupied time at the requested times, in one statement: booked time, and worked
@@ -161,17 +162,19 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	var rows []slotRow
 	err = tx.Raw(`
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at,
-			p.taken_until AS ends_at, '' AS track, '' AS code
+			p.taken_until AS ends_at, '' AS track, '' AS code, NULL::text AS time_zone
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
-		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code
+		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code,
+			p.time_zone
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p`,
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
 			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code,
+			Place: Place{TimeZone: r.TimeZone},
 		})
 	}
 	return found, err

@@ -33,22 +33,28 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 		v.OptionalTime(a.CancelledAt).OptionalUUID(a.CancelledBy).OptionalText(a.CancelReason).Bool(a.LateCancel)
 		v.UUID(a.CreatedBy).Int(a.Version).Time(a.CreatedAt, a.UpdatedAt)
 		v.OptionalTime(a.ReopenedAt).OptionalUUID(a.ReopenedBy).OptionalText(a.ReopenReason)
+		a.Place.addTo(v)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointments (
 			organization_id, id, service_code_id, status, starts_at, ends_at, service_date, notes, series_id, session_id,
 			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at,
-			reopened_at, reopened_by, reopen_reason)
+			reopened_at, reopened_by, reopen_reason, place_of_service, location_id, supervising_practitioner_id, time_zone,
+			given_modifiers)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[],
 			$7::text[]::date[], $8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[],
 			$14::text[], $15::boolean[], $16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[],
-				$21::uuid[], $22::text[])
+				$21::uuid[], $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[],
+			$27::text[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
 			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
 			service_date = excluded.service_date, notes = excluded.notes, series_id = excluded.series_id,
 			session_id = excluded.session_id, started_at = excluded.started_at, cancelled_at = excluded.cancelled_at,
 			cancelled_by = excluded.cancelled_by, cancel_reason = excluded.cancel_reason, late_cancel = excluded.late_cancel,
 			reopened_at = excluded.reopened_at, reopened_by = excluded.reopened_by, reopen_reason = excluded.reopen_reason,
+			place_of_service = excluded.place_of_service, location_id = excluded.location_id,
+			supervising_practitioner_id = excluded.supervising_practitioner_id, time_zone = excluded.time_zone,
+			given_modifiers = excluded.given_modifiers,
 				version = excluded.version, updated_at = excluded.updated_at`, columns...)
 }
 
@@ -72,21 +78,24 @@ func (store) upsertPatients(ctx context.Context, appointments []Appointment) err
 		from, until := r.workedBy(r.p).times()
 		v.OptionalTime(from).OptionalTime(until).Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption)
 		v.Bool(r.p.Absent)
+		v.OptionalText(r.TimeZone).Text(string(r.p.Modifiers))
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointment_patients (
 			organization_id, appointment_id, patient_id, position, authorization_id, reservation_id, units, minutes,
 			unit_minutes, rounding, rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at,
-			worked_ends_at, rounding_basis, consumption, absent)
+			worked_ends_at, rounding_basis, consumption, absent, time_zone, modifiers)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::int[], $8::int[],
 			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
-			$16::boolean[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::boolean[])
+			$16::boolean[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::boolean[],
+			$22::text[], $23::text[])
 		ON CONFLICT (organization_id, appointment_id, position) DO UPDATE SET
 			patient_id = excluded.patient_id, rounding_basis = excluded.rounding_basis, consumption = excluded.consumption,
 			absent = excluded.absent, authorization_id = excluded.authorization_id, reservation_id = excluded.reservation_id, units = excluded.units,
 			minutes = excluded.minutes, unit_minutes = excluded.unit_minutes, rounding = excluded.rounding,
 			rounding_starts_on = excluded.rounding_starts_on, track = excluded.track, code = excluded.code,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, occupies = excluded.occupies,
+			time_zone = excluded.time_zone, modifiers = excluded.modifiers,
 			worked_starts_at = excluded.worked_starts_at, worked_ends_at = excluded.worked_ends_at`, columns...)
 }
 
@@ -167,20 +176,25 @@ func (s store) saveSessions(ctx context.Context, sessions []Session) error {
 		v.Int(s.UnauthorizedUnits).UUID(s.CreatedBy).Int(s.Version).Text(string(s.Change)).OptionalUUID(s.ChangedBy)
 		v.OptionalText(s.ChangeReason).OptionalTime(s.VoidedAt).Time(s.CreatedAt, s.UpdatedAt)
 		v.OptionalText(s.OverlapReason).OptionalUUID(s.OverlapAcceptedBy)
+		s.Place.addTo(v)
 	})
 	err := db.Write(ctx, len(sessions), `
 		INSERT INTO sessions (
 			organization_id, id, appointment_id, starts_at, ends_at, service_date, narrative, unauthorized_units, created_by,
 			version, change, changed_by, change_reason, voided_at, created_at, updated_at, overlap_reason,
-			overlap_accepted_by)
+			overlap_accepted_by, place_of_service, location_id, supervising_practitioner_id, time_zone, given_modifiers)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
 			$6::text[]::date[], $7::text[], $8::int[], $9::uuid[], $10::int[], $11::text[], $12::uuid[], $13::text[],
-			$14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::uuid[])
+			$14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::uuid[],
+			$19::text[], $20::uuid[], $21::uuid[], $22::text[], $23::text[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, service_date = excluded.service_date,
 			unauthorized_units = excluded.unauthorized_units, version = excluded.version, change = excluded.change,
 			changed_by = excluded.changed_by, change_reason = excluded.change_reason, voided_at = excluded.voided_at,
 			overlap_reason = excluded.overlap_reason, overlap_accepted_by = excluded.overlap_accepted_by,
+			place_of_service = excluded.place_of_service, location_id = excluded.location_id,
+			supervising_practitioner_id = excluded.supervising_practitioner_id, time_zone = excluded.time_zone,
+			given_modifiers = excluded.given_modifiers,
 			updated_at = excluded.updated_at`, columns...)
 	if err != nil {
 		return err
@@ -203,20 +217,22 @@ func (store) archive(ctx context.Context, sessions []Session) error {
 	const keys = `unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)`
 	for _, statement := range []string{
 		`INSERT INTO session_versions (organization_id, session_id, version, change, changed_by, changed_at, change_reason,
-				starts_at, ends_at, service_date, practitioner_ids, unauthorized_units)
+				starts_at, ends_at, service_date, practitioner_ids, unauthorized_units,
+				place_of_service, location_id, supervising_practitioner_id, time_zone, given_modifiers)
 			SELECT s.organization_id, s.id, s.version, s.change, coalesce(s.changed_by, s.created_by), s.updated_at,
 				s.change_reason, s.starts_at, s.ends_at, s.service_date,
 				ARRAY(SELECT p.practitioner_id FROM appointment_practitioners p
 					WHERE p.organization_id = s.organization_id AND p.appointment_id = s.appointment_id ORDER BY p.position),
-				s.unauthorized_units
+				s.unauthorized_units, s.place_of_service, s.location_id, s.supervising_practitioner_id, s.time_zone,
+				s.given_modifiers
 			FROM ` + keys + ` CROSS JOIN LATERAL (
 				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s`,
 		`INSERT INTO session_version_patients (organization_id, session_id, version, patient_id, position, authorization_id,
 				minutes, units, unauthorized_units, unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption,
-				attended, starts_at, ends_at)
+				attended, starts_at, ends_at, modifiers)
 			SELECT p.organization_id, p.session_id, s.version, p.patient_id, p.position, p.authorization_id,
 				p.minutes, p.units, p.unauthorized_units, p.unit_minutes, p.rounding, p.rounding_starts_on, p.rounding_basis,
-				p.consumption, p.attended, p.starts_at, p.ends_at
+				p.consumption, p.attended, p.starts_at, p.ends_at, p.modifiers
 			FROM ` + keys + ` CROSS JOIN LATERAL (
 				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s
 			CROSS JOIN LATERAL (
@@ -251,13 +267,14 @@ func (store) insertSessionPatients(ctx context.Context, sessions []Session) erro
 			r.p.UnitMinutes).Text(string(r.p.Rounding.Method)).Date(r.p.Rounding.StartsOn)
 		from, until := r.p.Own.times()
 		v.Text(string(r.p.Rounding.Basis)).OptionalBigint(r.p.Consumption).Bool(r.p.Attended)
-		v.OptionalTime(from).OptionalTime(until)
+		v.OptionalTime(from).OptionalTime(until).Text(string(r.p.Modifiers))
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO session_patients (
 			organization_id, session_id, patient_id, position, authorization_id, minutes, units, unauthorized_units,
-			unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption, attended, starts_at, ends_at)
+			unit_minutes, rounding, rounding_starts_on, rounding_basis, consumption, attended, starts_at, ends_at,
+			modifiers)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::int[], $7::int[], $8::int[],
 			$9::int[], $10::text[], $11::text[]::date[], $12::text[], $13::bigint[], $14::boolean[],
-			$15::timestamptz[], $16::timestamptz[])`, columns...)
+			$15::timestamptz[], $16::timestamptz[], $17::text[])`, columns...)
 }

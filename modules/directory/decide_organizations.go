@@ -28,10 +28,12 @@ func checkZone(name string) error {
 	if _, err := time.LoadLocation(name); err == nil && !own {
 		return nil
 	}
-	return fault.InvalidFields(fault.Field{
-		Field: "timeZone", Code: "timezone",
-		Message: "must be a time zone's name, such as America/New_York",
-	})
+	return fault.InvalidFields(invalidZone)
+}
+
+var invalidZone = fault.Field{
+	Field: "timeZone", Code: "timezone",
+	Message: "must be a time zone's name, such as America/New_York",
 }
 
 // Check returns [fault.ErrInvalid] if the new time zone does not exist.

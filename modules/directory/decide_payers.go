@@ -29,7 +29,15 @@ func withRule(
 	return slices.Insert(changed, at, added)
 }
 
-func (p *Payer) normalize(calendar.Date) []fault.Field {
+func (p *Payer) normalize(today calendar.Date) []fault.Field {
+	var fieldErrors []fault.Field
+	p.ModifierRules, fieldErrors = normalizeModifierRules(p.ModifierRules, today)
+	return append(fieldErrors, p.checkRoundingRules()...)
+}
+
+// checkRoundingRules returns an error if two rules begin on one day, or a basis does not match its
+// method.
+func (p *Payer) checkRoundingRules() []fault.Field {
 	for i, rule := range p.RoundingRules {
 		if i > 0 && rule.StartsOn == p.RoundingRules[i-1].StartsOn {
 			return []fault.Field{{

@@ -12,6 +12,7 @@ var (
 	ErrPayerNotFound        = fault.Define(fault.NotFound, "payer-not-found", "Payer not found.")
 	ErrInsuranceNotFound    = fault.Define(fault.NotFound, "insurance-not-found", "Coverage not found.")
 	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "Service code not found.")
+	ErrLocationNotFound     = fault.Define(fault.NotFound, "location-not-found", "Location not found.")
 
 	// ErrOwnOrganization is returned for the caller's own organization, which the caller could not
 	// enable again.

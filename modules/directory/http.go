@@ -20,7 +20,7 @@ import (
 func (s *Service) Routes() []httpx.Route {
 	all := slices.Concat(
 		s.organizationRoutes(), s.patientRoutes(), s.practitionerRoutes(), s.payerRoutes(), s.insuranceRoutes(),
-		s.serviceCodeRoutes(), s.servicePairRoutes(),
+		s.serviceCodeRoutes(), s.servicePairRoutes(), s.locationRoutes(),
 	)
 	owners := map[identity.Permission]db.Owners{
 		permission.PatientRead: patients.store.owners, permission.PatientChange: patients.store.owners,

@@ -44,6 +44,8 @@ type NewPayer struct {
 	// code on a day. `DAY_AND_PRACTITIONER`: the same, for each leading practitioner. `VISIT`: all of a
 	// client on a day, always and only with `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
 	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
+	// The rules that give services modifiers. Default: none.
+	ModifierRules []ModifierRuleBody `json:"modifierRules" validate:"omitempty,max=50,dive"`
 	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -63,6 +65,9 @@ type PayerChange struct {
 	// The first day of the new rounding rule. The default is today, in the organization's time
 	// zone.
 	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`
+	// The rules that give services modifiers. They replace the previous ones, for units that are booked or
+	// delivered from now on.
+	ModifierRules patch.Field[[]ModifierRuleBody] `json:"modifierRules" validate:"omitempty,max=50,dive"`
 
 	// The day on which the payer's weeks start.
 	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
@@ -77,6 +82,8 @@ type payerBody struct {
 	Rounding scheduling.Rounding `json:"rounding"`
 	// The rounding rules, sorted by first day. Each applies until the next one begins.
 	RoundingRules []roundingRuleBody `json:"roundingRules"`
+	// The rules that give services modifiers, in the order of the modifiers.
+	ModifierRules []ModifierRuleBody `json:"modifierRules"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn string `json:"weekStartsOn"`
 }
@@ -86,7 +93,9 @@ func (b payerBody) Location() string { return apiPath + "/payers/" + b.ID.String
 
 func payerBodyOf(p Payer) payerBody {
 	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
-	return payerBody{recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, p.WeekStartsOn}
+	return payerBody{
+		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.ModifierRules), p.WeekStartsOn,
+	}
 }
 
 // roundingRuleBody is a rounding rule that applies from a day until the next rule begins.

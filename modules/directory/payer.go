@@ -13,5 +13,6 @@ type Payer struct {
 	Rounding scheduling.Rounding `gorm:"-"`
 	// RoundingRules are sorted by first day. Each applies until the next one begins.
 	RoundingRules []scheduling.RoundingRule `gorm:"-"`
+	ModifierRules []scheduling.ModifierRule `gorm:"serializer:json"` // in the order of the modifiers
 	WeekStartsOn  string                    // a weekday, such as SUNDAY
 }

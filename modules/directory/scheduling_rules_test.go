@@ -144,7 +144,7 @@ func TestSchedulingRules(t *testing.T) {
 			rule := func(from calendar.Date, method scheduling.Rounding) scheduling.PayerRules {
 				return scheduling.PayerRules{PayerID: p.payer.ID, RoundingRule: scheduling.RoundingRule{
 					StartsOn: from, Method: method, Basis: scheduling.EachSession,
-				}}
+				}, Modifiers: []scheduling.ModifierRule{}}
 			}
 			down := rule(scheduling.Always, scheduling.RoundDown)
 			require.Equal(t, down, rules.Payers[p.covered(p.today)])
@@ -251,7 +251,7 @@ func TestSchedulingRulesLockNoTable(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, locked, "page payer_rounding_rules_pkey", "the locks are visible")
 	const tables = "organizations|service_codes|service_code_credentials|practitioners|practitioner_credentials|patients|" +
-		"insurances|payer_rounding_rules|service_pairs"
+		"insurances|payers|locations|payer_rounding_rules|service_pairs"
 	for _, lock := range locked { // a page replaces several tuples; no relation, and no other index
 		require.Regexp(t, "^(tuple|page) ("+tables+")(_pkey)?$", lock)
 	}

@@ -125,7 +125,7 @@ func recordedPayer(p Payer) recordedFields {
 	}
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
-		"roundingRules": plain(rules), "weekStartsOn": plain(p.WeekStartsOn),
+		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules), "weekStartsOn": plain(p.WeekStartsOn),
 	}
 }
 
@@ -148,6 +148,14 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
 		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
 		"note": plain(recordedNoteRuleOf(c.Note)),
+	}
+}
+
+func recordedLocation(l Location) recordedFields {
+	return recordedFields{
+		"name": personal(l.Name), "kind": plain(l.Kind), "placeOfService": plain(l.PlaceOfService),
+		"timeZone": plain(l.TimeZone), "address": personal(l.Address), "latitude": personal(l.Latitude),
+		"longitude": personal(l.Longitude), "active": plain(l.Active),
 	}
 }
 

@@ -20,7 +20,8 @@ func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
-		Rounding: method, RoundingRules: []scheduling.RoundingRule{
+		ModifierRules: modifierRulesOf(n.ModifierRules),
+		Rounding:      method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
 	})
@@ -76,6 +77,9 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 		c.Name.Apply(&p.Name)
 		c.PayerCode.Apply(&p.PayerCode)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
+		if c.ModifierRules.Given {
+			p.ModifierRules = modifierRulesOf(c.ModifierRules.Value)
+		}
 		if c.Rounding.Given || c.RoundingBasis.Given {
 			added := scheduling.InForce(p.RoundingRules, from)
 			added.StartsOn = from

@@ -22,6 +22,7 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 		ServiceCodes:  map[record.Key]scheduling.ServiceCode{},
 		Practitioners: map[record.Key]scheduling.Practitioner{},
 		Patients:      map[record.Key]scheduling.Patient{},
+		Locations:     map[record.Key]scheduling.Location{},
 		Payers:        map[scheduling.Coverage]scheduling.PayerRules{},
 		Organizations: map[uuid.UUID]scheduling.Organization{},
 	}
@@ -42,6 +43,6 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 func withoutDuplicates(q scheduling.Question) scheduling.Question {
 	return scheduling.Question{
 		ServiceCodes: unique(q.ServiceCodes), Practitioners: unique(q.Practitioners), Patients: unique(q.Patients),
-		Coverages: unique(q.Coverages),
+		Locations: unique(q.Locations), Coverages: unique(q.Coverages),
 	}
 }

@@ -49,7 +49,9 @@ const selectRules = `
 	CROSS JOIN LATERAL (
 	SELECT t.payer_id FROM insurances t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) i
 	CROSS JOIN LATERAL (
-	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis)::text AS found
+	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis,
+		'Modifiers', (SELECT p.modifier_rules FROM payers p
+			WHERE p.organization_id = k.organization_id AND p.id = i.payer_id))::text AS found
 	FROM payer_rounding_rules t
 	WHERE t.organization_id = k.organization_id AND t.payer_id = i.payer_id AND t.starts_on <= k.service_date
 	ORDER BY t.starts_on DESC LIMIT 1) f
@@ -63,7 +65,14 @@ const selectRules = `
 		'Pairs', ARRAY(
 			SELECT json_build_object('Code', p.code, 'OtherCode', p.other_code) FROM service_pairs p
 			WHERE p.organization_id = k.id ORDER BY p.code, p.other_code))::text AS found
-	FROM organizations t WHERE t.id = k.id OFFSET 0) f`
+	FROM organizations t WHERE t.id = k.id OFFSET 0) f
+	UNION ALL
+	SELECT 'location', k.organization_id, k.id, NULL, f.found
+	FROM unnest($11::uuid[], $12::uuid[]) AS k (organization_id, id)
+	CROSS JOIN LATERAL (
+	SELECT json_build_object('TimeZone', coalesce(t.time_zone, ''), 'PlaceOfService', t.place_of_service,
+		'Active', t.active)::text AS found
+	FROM locations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f`
 
 // schedulingRules reads all requested rules in one round trip, because bookings in the queue wait
 // for it.
@@ -76,12 +85,14 @@ func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]rule
 	practitionerOf, practitioners := splitKeys(q.Practitioners)
 	patientOf, patients := splitKeys(q.Patients)
 	coverageOf, insurances, days := splitCoverages(q.Coverages)
+	locationOf, locations := splitKeys(q.Locations)
 	organizations := slices.Concat(codeOf, practitionerOf, patientOf, coverageOf)
 	var rows []ruleRow
 	err = tx.Raw(selectRules,
 		db.UUIDs(codeOf), db.UUIDs(codes), db.UUIDs(practitionerOf), db.UUIDs(practitioners), db.UUIDs(patientOf),
 		db.UUIDs(patients),
-		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(unique(organizations))).Scan(&rows).Error
+		db.UUIDs(coverageOf), db.UUIDs(insurances), days, db.UUIDs(unique(organizations)),
+		db.UUIDs(locationOf), db.UUIDs(locations)).Scan(&rows).Error
 	return rows, err
 }
 
@@ -109,6 +120,7 @@ const (
 	rowPatient      = "patient"
 	rowCoverage     = "coverage"
 	rowOrganization = "organization"
+	rowLocation     = "location"
 )
 
 // ruleRow is one row of the result: the requested key, and a JSON object.
@@ -134,6 +146,8 @@ func (r ruleRow) addTo(rules *scheduling.Rules) error {
 			OrganizationID: r.OrganizationID, InsuranceID: r.ID,
 			ServiceDate: r.ServiceDate,
 		})
+	case rowLocation:
+		return addRule(r, rules.Locations, key)
 	case rowOrganization:
 		var o struct {
 			scheduling.Organization

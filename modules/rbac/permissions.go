@@ -96,6 +96,10 @@ var defaults = []grant{
 	{permission: permission.ServiceCodeCreate, roles: []Role{Admin, Biller}},
 	{permission: permission.ServiceCodeChange, roles: []Role{Admin, Biller}},
 
+	{permission: permission.LocationRead, roles: []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor}},
+	{permission: permission.LocationCreate, roles: []Role{Admin, Scheduler}},
+	{permission: permission.LocationChange, roles: []Role{Admin, Scheduler}},
+
 	{
 		permission: permission.AuthorizationRead,
 		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},

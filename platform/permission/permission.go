@@ -33,6 +33,10 @@ const (
 	ServiceCodeCreate identity.Permission = "service-code:create"
 	ServiceCodeChange identity.Permission = "service-code:change"
 
+	LocationRead   identity.Permission = "location:read"
+	LocationCreate identity.Permission = "location:create"
+	LocationChange identity.Permission = "location:change"
+
 	AuthorizationRead    identity.Permission = "authorization:read"
 	AuthorizationCreate  identity.Permission = "authorization:create"
 	AuthorizationChange  identity.Permission = "authorization:change"

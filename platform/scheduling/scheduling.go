@@ -54,6 +54,7 @@ type RoundingRule struct {
 type PayerRules struct {
 	PayerID uuid.UUID // zero: no insurance
 	RoundingRule
+	Modifiers []ModifierRule
 }
 
 // Always is the first day of the first rule of every payer.
@@ -84,8 +85,8 @@ type Coverage struct {
 // Question lists the records that bookings refer to, of one or several organizations.
 // Duplicates are answered once.
 type Question struct {
-	ServiceCodes, Practitioners, Patients []record.Key
-	Coverages                             []Coverage
+	ServiceCodes, Practitioners, Patients, Locations []record.Key
+	Coverages                                        []Coverage
 }
 
 // Rules are the answer to a [Question]. Records that do not exist are missing from it.
@@ -93,6 +94,7 @@ type Rules struct {
 	ServiceCodes  map[record.Key]ServiceCode
 	Practitioners map[record.Key]Practitioner
 	Patients      map[record.Key]Patient
+	Locations     map[record.Key]Location
 	Payers        map[Coverage]PayerRules
 	Organizations map[uuid.UUID]Organization // organizations of all records in the question
 }
@@ -167,6 +169,13 @@ func (p Practitioner) Qualified(service ServiceCode, on calendar.Date) bool {
 
 // Patient is the data of a patient that bookings need.
 type Patient struct{ Active bool }
+
+// Location is the data of a location that bookings need.
+type Location struct {
+	TimeZone       string // an IANA name; empty: the organization's
+	PlaceOfService string // the usual code of services there
+	Active         bool
+}
 
 // Organization is the appointment settings of an organization.
 type Organization struct {

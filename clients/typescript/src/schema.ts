@@ -412,6 +412,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List locations
+         * @description All locations of the organization, or its locations of one kind.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["listLocations"];
+        put?: never;
+        /**
+         * Create a location
+         * @description A place at which the organization renders services. Its time zone decides the service dates of the appointments there.
+         *
+         *     Permission: `location:create`.
+         */
+        post: operations["createLocation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/locations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a location
+         * @description One location.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getLocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a location
+         * @description A merge patch: fields that are not given stay unchanged. Address and coordinates are replaced as a whole. Booked appointments keep their time zone and place of service until they are rescheduled.
+         *
+         *     Permission: `location:change`.
+         */
+        patch: operations["changeLocation"];
+        trace?: never;
+    };
+    "/places-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the place-of-service codes
+         * @description The code set of CMS for professional claims, as it is on the day `on`. The default is today in the organization's time zone.
+         *
+         *     Permission: `location:read`.
+         */
+        get: operations["getPlacesOfService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -2057,7 +2135,7 @@ export interface paths {
         put?: never;
         /**
          * Correct a session
-         * @description Replaces the times, practitioners, patients or authorizations of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
+         * @description Replaces the times, practitioners, patients, authorizations or place of a session. One transaction takes back the units that the session consumed and consumes the right ones, computed by the payer's rule of the service date. The ledger's entries name what they correct. Fields that are not given stay unchanged. `patients` lists all patients of the session: one who is missing is removed, and a new one needs an `authorizationId`. A correction without any change also consumes units that were unauthorized before and are available now. Users who may correct only their own sessions can do so on the day of the session, until it is signed. After a correction the session needs new signatures.
          *
          *     Permission: `session:correct`.
          */
@@ -3359,6 +3437,32 @@ export interface components {
             /** @description The text of the addendum. */
             text: string;
         };
+        /** @description A postal address. */
+        Address: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
+        /** @description A postal address. */
+        AddressInput: {
+            /** @description The first line. */
+            line1: string;
+            /** @description The second line. */
+            line2?: string | null;
+            /** @description The city. */
+            city: string;
+            /** @description The state, such as NY. */
+            state: string;
+            /** @description The ZIP code, such as 10001-1234. */
+            postalCode: string;
+        };
         /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -3527,7 +3631,7 @@ export interface components {
             endTime: string;
             /**
              * Format: date
-             * @description The date of the start, in the organization's time zone.
+             * @description The date of the start, in the time zone of the location or else of the organization.
              */
             serviceDate: string;
             /** @description The patients with their authorizations and units. */
@@ -3582,6 +3686,22 @@ export interface components {
              * @description The user or the API key that created it.
              */
             createdBy: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
             /** @description The number of changes, starting with 1. */
             version: number;
             /**
@@ -4365,6 +4485,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -4603,6 +4735,22 @@ export interface components {
             authorizationId?: string;
             /** @description All patients of the appointment, instead of authorizationId. The units of a patient who is no longer in the list are released, and a new one is booked. Only for a single appointment. */
             patients?: components["schemas"]["BookedPatientRequest"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
+            /** @description The reason of given modifiers, for the audit trail. It is required with them. */
+            modifierReason?: string | null;
             /** @description The notes of the organization. Can only be given with the permission `appointment:read-notes`, because the field is hidden without it. */
             notes?: string | null;
         };
@@ -4815,6 +4963,20 @@ export interface components {
              */
             code: "contention";
         };
+        /** @description A point on Earth (WGS 84). */
+        Coordinates: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude: number;
+        };
+        /** @description A point on Earth (WGS 84). */
+        CoordinatesInput: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude?: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude?: number;
+        };
         CorrectRequest: {
             /**
              * Format: date-time
@@ -4830,6 +4992,20 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -6224,6 +6400,76 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description A place at which the organization renders services. */
+        Location: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService: string;
+            /** @description The time zone. It decides the service dates of appointments there. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The postal address. */
+            address: components["schemas"]["Address"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates: components["schemas"]["Coordinates"] | null;
+            /** @description Whether appointments can be booked there. */
+            active: boolean;
+        };
+        /** @description LocationChange changes the given fields of a location. Address and coordinates are replaced as a whole. */
+        LocationChange: {
+            /** @description The name of the location. */
+            name?: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. */
+            active?: boolean;
+        };
+        /** @description Location not found. */
+        LocationNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "location-not-found";
+        };
+        /** @description One page of a list. */
+        LocationPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Location"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6277,6 +6523,28 @@ export interface components {
             newServiceDate: string;
             /** @description The number of units that the booking holds for the date. */
             units: number;
+        };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRule: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService: string[];
+        };
+        /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
+        ModifierRuleInput: {
+            /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
+            modifier: string;
+            /** @description The service codes. */
+            codes?: string[];
+            /** @description The credentials, of which the leading practitioner holds one. */
+            credentials?: string[];
+            /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
+            placesOfService?: string[];
         };
         MoveBookingsRequest: {
             /**
@@ -6487,6 +6755,26 @@ export interface components {
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
         };
+        /** @description The request for a location. */
+        NewLocation: {
+            /** @description The name of the location. */
+            name: string;
+            /**
+             * @description The kind of location.
+             * @enum {string}
+             */
+            kind: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            /** @description The usual place-of-service code. The default is the usual one of the kind: 12 for a home, 11 for a clinic, 03 for a school, 10 for telehealth. */
+            placeOfService?: string;
+            /** @description The time zone. Null: the organization's. */
+            timeZone?: string | null;
+            /** @description The postal address. */
+            address?: components["schemas"]["AddressInput"] | null;
+            /** @description The coordinates, for electronic visit verification. */
+            coordinates?: components["schemas"]["CoordinatesInput"] | null;
+            /** @description Whether appointments can be booked there. The default is true. */
+            active?: boolean | null;
+        };
         /** @description The request for an organization. The settings of its appointments and its service pairs start with their defaults. */
         NewOrganization: {
             /** @description The name of the practice. */
@@ -6529,6 +6817,8 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
+            /** @description The rules that give services modifiers. Default: none. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7159,6 +7449,8 @@ export interface components {
             unitMinutes: number;
             /** @description The rounding rule that was used. */
             rounding: components["schemas"]["Rounding"];
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -7327,6 +7619,8 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
+            /** @description The rules that give services modifiers, in the order of the modifiers. */
+            modifierRules: components["schemas"]["ModifierRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
         };
@@ -7351,6 +7645,8 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
+            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
+            modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -7416,6 +7712,28 @@ export interface components {
             possible: {
                 [key: string]: string[];
             };
+        };
+        /** @description A code for the setting of a service on a professional claim. */
+        PlaceOfService: {
+            /** @description The code, two digits. */
+            code: string;
+            /** @description The name that CMS gives it. */
+            name: string;
+            /**
+             * Format: date
+             * @description The first service date of the code. Null: the code set names none.
+             */
+            startsOn: string | null;
+            /**
+             * Format: date
+             * @description The last service date of the code. Null: no end is known.
+             */
+            endsOn: string | null;
+        };
+        /** @description PlacesOfService has the place-of-service codes of a day. */
+        PlacesOfService: {
+            /** @description The codes, sorted. */
+            placesOfService: components["schemas"]["PlaceOfService"][];
         };
         /** @description A person who renders services. */
         Practitioner: {
@@ -7573,6 +7891,18 @@ export interface components {
              * @description The end, a whole minute and at most 24 hours later.
              */
             endTime: string;
+            /** @description The place-of-service code of CMS. The default is that of the location. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
@@ -7598,6 +7928,20 @@ export interface components {
             practitionerIds?: string[];
             /** @description All patients of the session. */
             patients?: components["schemas"]["CorrectedPatientInput"][];
+            /** @description The place-of-service code of CMS. A new location sets it, unless it is given. */
+            placeOfService?: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Its time zone decides the service date.
+             */
+            locationId?: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service.
+             */
+            supervisingPractitionerId?: string | null;
+            /** @description The modifiers of the claim lines. Null: those by the payers' rules. */
+            givenModifiers?: string[] | null;
             /** @description Whether times that differ much from the booked ones are right. */
             confirm?: boolean;
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
@@ -8377,6 +8721,22 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -8479,6 +8839,8 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The sequence number of the authorization's ledger entry that consumed the units. Null if none was consumed. */
             ledgerEntry: number | null;
+            /** @description The modifiers of the claim line, in their order. */
+            modifiers: string[];
             /** @description Whether the patient came. */
             attended: boolean;
             /**
@@ -8592,6 +8954,22 @@ export interface components {
             patients: components["schemas"]["SessionPatient"][];
             /** @description The number of units of all patients that no authorization covered. */
             unauthorizedUnits: number;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who supervises the service. Null: none.
+             */
+            supervisingPractitionerId: string | null;
+            /** @description The time zone of the location, which decides the service date. Null: the organization's. */
+            timeZone: string | null;
+            /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
+            givenModifiers: string[] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -10230,9 +10608,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-second-factor`: No second factor is set up.
+         *     - `sign-in-not-found`: Session not found, or it has ended.
+         *     - `user-not-found`: User not found.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-second-factor`: No second factor is set up.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10247,7 +10641,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10262,7 +10656,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10277,7 +10671,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10292,7 +10686,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10307,7 +10701,7 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10322,7 +10716,7 @@ export interface components {
          *
          *     - `api-key-not-found`: API key not found.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10337,7 +10731,7 @@ export interface components {
          *
          *     - `no-identity-provider`: No identity provider is set up here.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10352,22 +10746,6 @@ export interface components {
          *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
-         *     - `user-not-found`: User not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10375,7 +10753,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["LinkRequestNotFoundProblem"];
             };
         };
         /**
@@ -10396,9 +10774,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `authorization-not-found`: Authorization not found.
+         *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
+         *     - `user-not-found`: User not found.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProviderLinkNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `authorization-not-found`: Authorization not found.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10414,7 +10808,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10429,7 +10823,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10444,7 +10838,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10459,7 +10853,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10475,7 +10869,7 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10490,7 +10884,7 @@ export interface components {
          *
          *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
-        NotFound26: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10505,7 +10899,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound27: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10520,22 +10914,6 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
-         *     - `webhook-not-found`: Webhook not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10543,7 +10921,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+                "application/problem+json": components["schemas"]["WebhookNotFoundProblem"];
             };
         };
         /**
@@ -10564,9 +10942,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `emergency-grant-not-found`: Emergency grant not found.
+         *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
+         *     - `webhook-not-found`: Webhook not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["DeliveryNotFoundProblem"] | components["schemas"]["WebhookNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `emergency-grant-not-found`: Emergency grant not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10581,7 +10975,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10639,9 +11033,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `location-not-found`: Location not found.
          */
         NotFound7: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LocationNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `user-not-found`: User not found.
+         */
+        NotFound8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -10656,22 +11065,6 @@ export interface components {
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
          */
-        NotFound8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `sign-in-not-found`: Session not found, or it has ended.
-         *     - `user-not-found`: User not found.
-         */
         NotFound9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -10679,7 +11072,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["SignInNotFoundProblem"] | components["schemas"]["UserNotFoundProblem"];
+                "application/problem+json": components["schemas"]["SignInNotFoundProblem"];
             };
         };
         /**
@@ -11107,6 +11500,8 @@ export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
+export type Address = components['schemas']['Address'];
+export type AddressInput = components['schemas']['AddressInput'];
 export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
@@ -11191,6 +11586,8 @@ export type ConflictCounts = components['schemas']['ConflictCounts'];
 export type ConsumeAnswer = components['schemas']['ConsumeAnswer'];
 export type ConsumeRequest = components['schemas']['ConsumeRequest'];
 export type ContentionProblem = components['schemas']['ContentionProblem'];
+export type Coordinates = components['schemas']['Coordinates'];
+export type CoordinatesInput = components['schemas']['CoordinatesInput'];
 export type CorrectRequest = components['schemas']['CorrectRequest'];
 export type Corrected = components['schemas']['Corrected'];
 export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput'];
@@ -11273,10 +11670,16 @@ export type LinkNeedsAnotherProblem = components['schemas']['LinkNeedsAnotherPro
 export type LinkRequest = components['schemas']['LinkRequest'];
 export type LinkRequestNotFoundProblem = components['schemas']['LinkRequestNotFoundProblem'];
 export type LinkRequestPage = components['schemas']['LinkRequestPage'];
+export type Location = components['schemas']['Location'];
+export type LocationChange = components['schemas']['LocationChange'];
+export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
+export type LocationPage = components['schemas']['LocationPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type MisdatedBooking = components['schemas']['MisdatedBooking'];
+export type ModifierRule = components['schemas']['ModifierRule'];
+export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -11288,6 +11691,7 @@ export type NewInsurance = components['schemas']['NewInsurance'];
 export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewKeyRequest = components['schemas']['NewKeyRequest'];
+export type NewLocation = components['schemas']['NewLocation'];
 export type NewOrganization = components['schemas']['NewOrganization'];
 export type NewPatient = components['schemas']['NewPatient'];
 export type NewPayer = components['schemas']['NewPayer'];
@@ -11345,6 +11749,8 @@ export type PayerPage = components['schemas']['PayerPage'];
 export type PeopleOnlyProblem = components['schemas']['PeopleOnlyProblem'];
 export type PermissionSet = components['schemas']['PermissionSet'];
 export type PermissionSets = components['schemas']['PermissionSets'];
+export type PlaceOfService = components['schemas']['PlaceOfService'];
+export type PlacesOfService = components['schemas']['PlacesOfService'];
 export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
@@ -11548,6 +11954,7 @@ export type ResponseNotFound29 = components['responses']['NotFound29'];
 export type ResponseNotFound3 = components['responses']['NotFound3'];
 export type ResponseNotFound30 = components['responses']['NotFound30'];
 export type ResponseNotFound31 = components['responses']['NotFound31'];
+export type ResponseNotFound32 = components['responses']['NotFound32'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -12848,6 +13255,210 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listLocations: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The kind of the locations. */
+                kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLocation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getLocation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound7"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeLocation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000002e
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["LocationChange"];
+                "application/json": components["schemas"]["LocationChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Location"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound7"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getPlacesOfService: {
+        parameters: {
+            query?: {
+                /** @description The day. The default is today. */
+                on?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacesOfService"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -12937,7 +13548,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -13144,7 +13755,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000031c
+                 * @example 019caed9-4300-7000-8000-00000000031d
                  */
                 id: string;
             };
@@ -13164,7 +13775,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound8"];
+            404: components["responses"]["NotFound9"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13179,7 +13790,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000327
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 id: string;
             };
@@ -13201,7 +13812,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13216,12 +13827,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000327
+                 * @example 019caed9-4300-7000-8000-000000000328
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000328
+                 * @example 019caed9-4300-7000-8000-000000000329
                  */
                 sessionId: string;
             };
@@ -13241,7 +13852,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound9"];
+            404: components["responses"]["NotFound10"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13359,7 +13970,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000326
+                 * @example 019caed9-4300-7000-8000-000000000327
                  */
                 id: string;
             };
@@ -13633,7 +14244,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -13773,7 +14384,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13819,7 +14430,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -13860,7 +14471,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13897,7 +14508,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -13943,7 +14554,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict6"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -13985,7 +14596,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14067,7 +14678,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14114,7 +14725,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             /**
              * @description Conflict.
              *
@@ -14195,7 +14806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound7"];
+            404: components["responses"]["NotFound8"];
             409: components["responses"]["Conflict7"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -14342,7 +14953,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             /**
              * @description Conflict.
              *
@@ -14490,7 +15101,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -14544,7 +15155,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -14654,7 +15265,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000308
+                 * @example 019caed9-4300-7000-8000-000000000309
                  */
                 id: string;
             };
@@ -14676,7 +15287,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14691,7 +15302,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000308
+                 * @example 019caed9-4300-7000-8000-000000000309
                  */
                 id: string;
             };
@@ -14711,7 +15322,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14749,7 +15360,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -14876,7 +15487,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -14949,7 +15560,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15003,7 +15614,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000030c
+                 * @example 019caed9-4300-7000-8000-00000000030d
                  */
                 id: string;
             };
@@ -15043,7 +15654,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -15058,7 +15669,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000310
+                 * @example 019caed9-4300-7000-8000-000000000311
                  */
                 id: string;
             };
@@ -15078,7 +15689,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15113,7 +15724,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15220,7 +15831,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15244,7 +15855,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -15276,7 +15887,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000049
+                 * @example 019caed9-4300-7000-8000-00000000004a
                  */
                 id: string;
             };
@@ -15296,7 +15907,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -15330,7 +15941,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15359,7 +15970,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -15399,7 +16010,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15421,7 +16032,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15439,7 +16050,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15467,7 +16078,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -15505,7 +16116,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15533,7 +16144,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             409: components["responses"]["Conflict10"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15553,7 +16164,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15581,7 +16192,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             /**
              * @description Conflict.
              *
@@ -15619,7 +16230,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15645,7 +16256,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -15671,7 +16282,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15693,7 +16304,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -15716,7 +16327,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15738,7 +16349,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16028,7 +16639,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fe.under-used
+                 * @example 019caed9-4300-7000-8000-0000000002ff.under-used
                  */
                 id: string;
             };
@@ -16202,7 +16813,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16226,7 +16837,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16247,7 +16858,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16276,7 +16887,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -16297,7 +16908,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -16327,7 +16938,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16347,7 +16958,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -16377,7 +16988,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16397,7 +17008,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000ab
+                 * @example 019caed9-4300-7000-8000-0000000000ac
                  */
                 id: string;
             };
@@ -16425,7 +17036,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             /**
              * @description Conflict.
              *
@@ -16479,7 +17090,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004c
+                 * @example 019caed9-4300-7000-8000-00000000004d
                  */
                 id: string;
             };
@@ -16509,7 +17120,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16529,7 +17140,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001c7
+                 * @example 019caed9-4300-7000-8000-0000000001c8
                  */
                 id: string;
             };
@@ -16559,7 +17170,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16634,7 +17245,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16658,7 +17269,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16676,7 +17287,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16708,7 +17319,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -16727,7 +17338,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16751,7 +17362,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16771,7 +17382,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16801,7 +17412,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -16837,7 +17448,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16859,7 +17470,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16879,7 +17490,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -16911,7 +17522,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -16989,7 +17600,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000216
+                 * @example 019caed9-4300-7000-8000-000000000217
                  */
                 id: string;
             };
@@ -17017,7 +17628,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -17040,7 +17651,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -17066,7 +17677,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             409: components["responses"]["Conflict17"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
@@ -17089,7 +17700,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -17117,7 +17728,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -17162,7 +17773,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000137
+                 * @example 019caed9-4300-7000-8000-000000000138
                  */
                 id: string;
             };
@@ -17184,7 +17795,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17222,7 +17833,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17241,7 +17852,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -17267,7 +17878,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17286,7 +17897,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -17314,7 +17925,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             /**
              * @description Conflict.
              *
@@ -17345,7 +17956,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004a
+                 * @example 019caed9-4300-7000-8000-00000000004b
                  */
                 id: string;
             };
@@ -17371,7 +17982,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17390,7 +18001,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002a3
                  */
                 id: string;
             };
@@ -17414,7 +18025,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17432,7 +18043,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002a3
                  */
                 id: string;
             };
@@ -17460,7 +18071,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17491,7 +18102,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002a3
                  */
                 id: string;
             };
@@ -17513,7 +18124,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17531,7 +18142,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002a2
+                 * @example 019caed9-4300-7000-8000-0000000002a3
                  */
                 id: string;
             };
@@ -17555,7 +18166,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17597,7 +18208,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -17644,7 +18255,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fa
+                 * @example 019caed9-4300-7000-8000-0000000002fb
                  */
                 id: string;
             };
@@ -17664,7 +18275,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17708,7 +18319,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17841,7 +18452,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17865,7 +18476,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17883,7 +18494,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17903,7 +18514,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17922,7 +18533,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17951,7 +18562,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17973,7 +18584,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000305
+                 * @example 019caed9-4300-7000-8000-000000000306
                  */
                 id: string;
             };
@@ -17999,7 +18610,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18015,7 +18626,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000307
                  */
                 id: string;
             };
@@ -18037,7 +18648,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -18059,7 +18670,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000307
                  */
                 id: string;
             };
@@ -18081,7 +18692,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18099,7 +18710,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000306
+                 * @example 019caed9-4300-7000-8000-000000000307
                  */
                 id: string;
                 /**
@@ -18128,7 +18739,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18369,7 +18980,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-0000000002fe
                  */
                 id: string;
             };
@@ -18391,7 +19002,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18409,7 +19020,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-0000000002fe
                  */
                 id: string;
             };
@@ -18433,7 +19044,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18452,7 +19063,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002fd
+                 * @example 019caed9-4300-7000-8000-0000000002fe
                  */
                 id: string;
             };
@@ -18480,7 +19091,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             409: components["responses"]["Conflict21"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18577,7 +19188,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000302
+                 * @example 019caed9-4300-7000-8000-000000000303
                  */
                 id: string;
             };
@@ -18599,7 +19210,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
