@@ -93,6 +93,9 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	path := c.Authorize(t, 100_000)
 	practitioner := c.AddPractitioner(t)
 	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
+	analyst := c.AddPractitioner(t) // with the patient on the caseload
+	c.Admin().Patch(t, c.UserWithRole(t, c.Admin(), rbac.Practitioner), harness.Body{"practitionerId": analyst}).OK(t)
+	c.Admin().Post(t, "/practitioners/"+analyst.String()+"/caseload", harness.Body{"patientId": c.Own.Patient}).OK(t)
 	next := c.Ago(23 * time.Hour)
 	var last time.Time
 	booking := func() harness.Body {

@@ -83,7 +83,7 @@ func (n *noting) sign(t *testing.T, by harness.Caller, session, role string, cha
 func (n *noting) conflicts(t *testing.T, session string) []string {
 	t.Helper()
 	kinds := []string{}
-	for _, kind := range []string{"late", "missing-note", "unauthorized", "unsigned"} {
+	for _, kind := range []string{"late", "missing-note", "overlap", "unauthorized", "unsigned"} {
 		for _, found := range n.Admin().All(t, "/sessions?conflict="+kind, nil) {
 			if "/sessions/"+found["id"].(string) == session {
 				kinds = append(kinds, kind)
@@ -446,6 +446,21 @@ func TestUnauthorizedSessionIsAConflict(t *testing.T) {
 	n.Admin().Patch(t, path, harness.Body{"totalUnits": 4, "reason": "Granted."}).OK(t)
 	n.Admin().Post(t, session+"/correct", harness.Body{"reason": "Units were granted."}).OK(t)
 	require.Empty(t, n.conflicts(t, session))
+}
+
+func TestOverlapIsAConflictOfBothSessions(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	other := n.Authorize(t, 100, harness.Body{"patientId": n.AddPatient(t)})
+	patient := n.Admin().Get(t, other).OK(t).Text("patientId")
+	first := "/sessions/" + completed(t, n.Clinic,
+		n.Book(t, n.Booking(other, n.own, n.Ago(4*time.Hour), time.Hour, harness.Body{"patientId": patient})))
+	second := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(n.authorization, n.own, n.Ago(3*time.Hour), time.Hour)),
+		harness.Body{"startTime": n.Ago(210 * time.Minute), "overlapReason": "Joint work."})
+	require.Equal(t, []string{"overlap"}, n.conflicts(t, second))
+	require.Equal(t, []string{"overlap"}, n.conflicts(t, first), "both sessions are on the list")
+	n.Admin().Post(t, first+"/correct", harness.Body{"endTime": n.Ago(210 * time.Minute), "reason": "It ended earlier."}).OK(t)
+	require.Empty(t, n.conflicts(t, second), "the conflict ends with the overlap")
 }
 
 // TestHashOfANoteIsTheSameInTheDatabase signs texts with characters of several bytes and line breaks.

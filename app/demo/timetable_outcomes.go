@@ -90,7 +90,14 @@ func (c *clinic) stepsOf(i int, v started, forgotten bool) []timedStep {
 			return err
 		}}}
 	}
+	return c.completion(i, v, end, narrative)
+}
+
+// completion returns the steps that complete a visit five minutes after its end. A few sessions are
+// corrected or voided twenty minutes later.
+func (c *clinic) completion(i int, v started, end time.Time, narrative *string) []timedStep {
 	var session uuid.UUID
+	done := end.Add(5 * time.Minute)
 	complete := timedStep{done, func(s *appointments.Service) error {
 		o, err := s.Complete(c.ctx, v.id, appointments.Completion{Start: &v.Start, End: &end, Narrative: narrative}, "")
 		if err == nil {

@@ -237,8 +237,8 @@ func (n NoteStatus) refuseSignature(s Session, g Signature, beyondOwn bool) *fau
 	case !slices.Equal(present, g.TextHash):
 		return ErrNoteChanged.With(PresentText{hex.EncodeToString(present)}, "%s", ErrNoteChanged.Title())
 	case n.incomplete():
-		return ErrNoteIncomplete.With(Incomplete{n.Length, n.minLength(), append([]scheduling.NoteSection{}, n.MissingSections...)},
-			"%s", n.shortcomings())
+		missing := append([]scheduling.NoteSection{}, n.MissingSections...)
+		return ErrNoteIncomplete.With(Incomplete{n.Length, n.minLength(), missing}, "%s", n.shortcomings())
 	case n.of(g.Role) != nil:
 		existing := n.of(g.Role)
 		return ErrAlreadySigned.With(Closed{existing.Role, existing.SignedAt}, "%s", ErrAlreadySigned.Title())

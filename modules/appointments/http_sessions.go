@@ -181,7 +181,7 @@ type sessionsRequest struct {
 	// The kinds of conflicts of which the sessions have at least one.
 	Conflict []ConflictKind `query:"conflict" validate:"dive,oneof=late missing-note overlap unauthorized unsigned"`
 	// Whether the sessions lack only signatures, among them the caller's.
-	AwaitingMySignature *bool `query:"awaitingMySignature" `
+	AwaitingMySignature *bool `query:"awaitingMySignature"`
 }
 
 func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest) (httpx.Page[sessionBody], error) {

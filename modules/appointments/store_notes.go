@@ -48,7 +48,8 @@ func (store) signatures(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUI
 	err = tx.Raw(`
 		SELECT g.*, `+countsSQL+` AS counts FROM session_signatures g
 		JOIN sessions ON sessions.organization_id = g.organization_id AND sessions.id = g.session_id
-		WHERE g.organization_id = ? AND g.session_id IN ? ORDER BY g.signed_at, g.id`, organization, sessions).Scan(&rows).Error
+		WHERE g.organization_id = ? AND g.session_id IN ? ORDER BY g.signed_at, g.id`,
+		organization, sessions).Scan(&rows).Error
 	found := map[uuid.UUID][]Signature{}
 	for _, r := range rows {
 		r.SignedAt = r.SignedAt.UTC()
