@@ -44,7 +44,7 @@ func TestAttendanceOfEachPatient(t *testing.T) {
 	c := harness.Open(t)
 	absent, late := c.AddPatient(t), c.AddPatient(t)
 	appointment, paths := group(t, c, absent, late)
-	start := c.Ago(2 * time.Hour)
+	start := startOf(t, c, appointment)
 	done := c.Admin().Post(t, appointment+"/complete", harness.Body{"patients": []harness.Body{
 		{"patientId": absent, "attended": false},
 		{"patientId": late, "startTime": start.Add(15 * time.Minute), "endTime": start.Add(45 * time.Minute)},
@@ -90,7 +90,7 @@ func TestInvalidAttendance(t *testing.T) {
 	c := harness.Open(t)
 	other := c.AddPatient(t)
 	appointment, _ := group(t, c, other)
-	start := c.Ago(2 * time.Hour)
+	start := startOf(t, c, appointment)
 	for field, patients := range map[string][]harness.Body{
 		"patients": {
 			{"patientId": c.Own.Patient, "attended": false}, {"patientId": other, "attended": false},

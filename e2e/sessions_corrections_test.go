@@ -22,6 +22,15 @@ func delivered(t testing.TB, c *harness.Clinic, authorization string, practition
 	return "/sessions/" + completed(t, c, path)
 }
 
+// startOf returns the start of an appointment or a session. A second look at the clock could be in
+// the next minute.
+func startOf(t testing.TB, c *harness.Clinic, path string) time.Time {
+	t.Helper()
+	start, err := time.Parse(time.RFC3339, c.Admin().Get(t, path).OK(t).Text("startTime"))
+	require.NoError(t, err)
+	return start
+}
+
 // completed completes an appointment and returns the id of its session.
 func completed(t testing.TB, c *harness.Clinic, appointment string, changes ...harness.Body) string {
 	t.Helper()
@@ -43,7 +52,7 @@ func TestCorrectionOfTimesMovesUnits(t *testing.T) {
 	session := delivered(t, c, path, who)
 	c.RequireBalance(t, path, 10, 4, 0)
 
-	end := c.Ago(2*time.Hour - 30*time.Minute)
+	end := startOf(t, c, session).Add(30 * time.Minute)
 	preview := c.Admin().Post(t, session+"/correct/preview", harness.Body{"endTime": end}).OK(t)
 	require.EqualValues(t, 4, preview.Body["current"].(map[string]any)["units"])
 	require.EqualValues(t, 2, preview.Body["corrected"].(map[string]any)["units"])
@@ -155,7 +164,7 @@ func TestCorrectionConsumesUnitsThatAreGrantedLater(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 4)
 	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.Ago(3*time.Hour), time.Hour))
-	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute)})
+	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": startOf(t, c, booked).Add(90 * time.Minute)})
 	require.EqualValues(t, 2, c.Admin().Get(t, session).OK(t).Number(t, "unauthorizedUnits"))
 	require.Len(t, c.Admin().All(t, "/sessions?unauthorized=true", nil), 1)
 	c.Admin().Patch(t, path, harness.Body{"totalUnits": 5}).OK(t)
@@ -174,7 +183,7 @@ func TestRepeatedCorrectionTakesEffectOnce(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 10)
 	session := delivered(t, c, path, c.AddPractitioner(t))
-	correction := harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Left early."}
+	correction := harness.Body{"endTime": startOf(t, c, session).Add(30 * time.Minute), "reason": "Left early."}
 	var answers []string
 	for range 3 {
 		done := c.Admin().WithHeader("Idempotency-Key", "one").Post(t, session+"/correct", correction).OK(t)
@@ -193,7 +202,7 @@ func TestOneOfConcurrentCorrectionsWins(t *testing.T) {
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
 	session := delivered(t, c, path, c.AddPractitioner(t))
-	start := c.Ago(2 * time.Hour)
+	start := startOf(t, c, session)
 	for round := 1; round <= 5; round++ {
 		var group sync.WaitGroup
 		answers := make([]harness.Answer, 10)
@@ -337,7 +346,7 @@ func TestWhoMayCorrect(t *testing.T) {
 	c.As(c.Own.Tokens[rbac.Scheduler]).Post(t, stranger+"/correct", harness.Body{"reason": "No."}).
 		Refused(t, http.StatusForbidden, "forbidden")
 	c.As(c.Own.Tokens[rbac.Biller]).Post(t, stranger+"/correct",
-		harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Billing."}).OK(t)
+		harness.Body{"endTime": startOf(t, c, stranger).Add(30 * time.Minute), "reason": "Billing."}).OK(t)
 	c.As(c.Other.Tokens[rbac.Admin]).Post(t, stranger+"/void", harness.Body{"reason": "No.", "appointment": "CANCELLED"}).
 		Refused(t, http.StatusNotFound, "session-not-found")
 }
@@ -388,7 +397,7 @@ func TestVerifyFindsTamperedCorrections(t *testing.T) {
 			c := harness.Open(t)
 			session := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t))
 			c.Admin().Post(t, session+"/correct",
-				harness.Body{"endTime": c.Ago(time.Hour + 30*time.Minute), "reason": "Left early."}).OK(t)
+				harness.Body{"endTime": startOf(t, c, session).Add(30 * time.Minute), "reason": "Left early."}).OK(t)
 			c.RequireClean(t)
 			owner := c.Owner(t)
 			for _, table := range []string{"session_version_patients", "unit_entries"} {
