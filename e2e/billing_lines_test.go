@@ -266,7 +266,7 @@ func TestExportTakesReadyLinesAndLocksTheirSessions(t *testing.T) {
 	o.deliver(t, o.Authorize(t, 10), 4) // without an insurance: blocked
 	e := o.export(t)
 	path := "/billing/exports/" + e.Created(t).String()
-	require.EqualValues(t, []any{1.0, 2.0, 8.0, 12600.0}, []any{e.Body["claims"], e.Body["lines"], e.Body["units"], e.Body["chargeCents"]})
+	require.Equal(t, []any{1.0, 2.0, 8.0, 12600.0}, []any{e.Body["claims"], e.Body["lines"], e.Body["units"], e.Body["chargeCents"]})
 	require.Equal(t, map[string]int{"EXPORTED": 2, "BLOCKED": 1}, states(o.lines(t, "")))
 	require.Equal(t, e.Body, o.biller().Get(t, path).OK(t).Body)
 	require.Equal(t, []any{map[string]any(e.Body)}, o.biller().Get(t, "/billing/exports?payerId="+o.payer.String()).OK(t).Body["data"])
@@ -352,7 +352,7 @@ func TestCorrectionOfAnExportedSessionReplacesTheClaim(t *testing.T) {
 	require.Equal(t, map[string]int{"SUPERSEDED": 2, "READY": 2}, states(o.lines(t, "")))
 	second := o.export(t)
 	second.Created(t)
-	require.EqualValues(t, []any{1.0, 2.0, 6.0}, []any{second.Body["claims"], second.Body["lines"], second.Body["units"]})
+	require.Equal(t, []any{1.0, 2.0, 6.0}, []any{second.Body["claims"], second.Body["lines"], second.Body["units"]})
 	require.Equal(t, map[string]int{"SUPERSEDED": 2, "EXPORTED": 2}, states(o.lines(t, "")))
 }
 

@@ -151,8 +151,10 @@ var x12Rules = []x12Rule{
 	{"2300", "CLM", 8, is("Y", "N", "W"), "NM1*PR", tr3 + ", loop 2300, CLM08"},
 	{"2300", "CLM", 9, is("Y", "I"), "NM1*PR", tr3 + ", loop 2300, CLM09"},
 	{"2300", "REF*G1", 2, filled, "CLM", tr3 + ", loop 2300, REF02 of the prior authorization"},
-	{"2300", "HI", 1, func(v string) bool { return strings.HasPrefix(v, "ABK:") && !strings.Contains(v, ".") }, "CLM",
-		tr3 + ", loop 2300, HI01: the principal ICD-10 diagnosis"},
+	{
+		"2300", "HI", 1, func(v string) bool { return strings.HasPrefix(v, "ABK:") && !strings.Contains(v, ".") }, "CLM",
+		tr3 + ", loop 2300, HI01: the principal ICD-10 diagnosis",
+	},
 	{"2310B", "NM1*82", 9, isNPI, "HI", tr3 + ", loop 2310B, NM109"},
 	{"2310B", "PRV*PE*PXC", 3, filled, "NM1*82", tr3 + ", loop 2310B, PRV03"},
 	{"2400", "LX*1", 1, is("1"), "HI", tr3 + ", loop 2400, LX01"},

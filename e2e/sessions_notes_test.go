@@ -468,7 +468,8 @@ func TestHashOfANoteIsTheSameInTheDatabase(t *testing.T) {
 	t.Parallel()
 	n := openNotes(t, nil)
 	for _, text := range []harness.Body{
-		{"narrative": "Zwölf Wörter – ‚quoted‘\r\nand\t\"more\"\n"}, {"sections": harness.Body{"response": "Ä\n3\nplan\n"}},
+		{"narrative": "Zwölf Wörter – ‚quoted‘\r\nand\t\"more\"\n"},
+		{"sections": harness.Body{"response": "Ä\n3\nplan\n"}},
 		{"narrative": "", "sections": harness.Body{"goals": "a", "interventions": "b", "response": "c", "plan": "d"}},
 		{"narrative": "4\nplan\n", "sections": harness.Body{"plan": "\\u0041 😀", "goals": ""}},
 	} {

@@ -100,7 +100,10 @@ func TestInvalidPlacesAreRefused(t *testing.T) {
 		field string
 		value any
 	}{
-		{"placeOfService", "98"}, {"locationId", closed}, {"locationId", foreign}, {"supervisingPractitionerId", inactive},
+		{"placeOfService", "98"},
+		{"locationId", closed},
+		{"locationId", foreign},
+		{"supervisingPractitionerId", inactive},
 		{"supervisingPractitionerId", c.Own.Patient},
 	} {
 		b := harness.Body{place.field: place.value, "reason": "Wrong."}
@@ -282,8 +285,11 @@ func TestInvalidModifierRulesAreRefused(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	for _, rule := range []harness.Body{
-		{"modifier": "9"}, {"modifier": "hm"}, {"modifier": "95", "placesOfService": []string{"98"}},
-		{"modifier": "95", "codes": []string{"97 153"}}, {"modifier": "95", "credentials": []string{"B.A"}},
+		{"modifier": "9"},
+		{"modifier": "hm"},
+		{"modifier": "95", "placesOfService": []string{"98"}},
+		{"modifier": "95", "codes": []string{"97 153"}},
+		{"modifier": "95", "credentials": []string{"B.A"}},
 	} {
 		c.Admin().Post(t, "/payers", harness.Body{"name": "Plan", "modifierRules": []harness.Body{rule}}).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")

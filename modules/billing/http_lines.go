@@ -56,7 +56,9 @@ type lineBody struct {
 
 func lineBodyOf(l Line) lineBody {
 	b := lineBody{
-		l.ID, l.State, []lineReasonBody{}, l.SessionID, l.SessionVersion, l.PatientID, l.PayerID, l.InsuranceID,
+		l.ID, l.State,
+		[]lineReasonBody{},
+		l.SessionID, l.SessionVersion, l.PatientID, l.PayerID, l.InsuranceID,
 		l.AuthorizationID, l.ServiceDate, l.MemberNumber, l.AuthNumber, l.Code, append([]string{}, l.Modifiers...),
 		l.PlaceOfService, l.Units, l.Minutes, l.RenderingID, l.SupervisingID, l.ChargeCents,
 		append([]string{}, l.Diagnoses...), l.Frequency, l.ClaimID, l.ExportID,

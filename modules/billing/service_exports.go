@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -63,7 +64,10 @@ func (s *Service) Export(ctx context.Context, n NewExport) (Export, error) {
 		return f.export, s.Audit.Record(ctx, []trail.Event{exportEvent(caller, "billing.export", f.export)})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) {
 		_, err := s.store.export(ctx, e.ID)
-		return err == nil, nil //nolint:nilerr // it does not exist
+		if errors.Is(err, ErrExportNotFound) {
+			return false, nil
+		}
+		return err == nil, err
 	}))
 }
 
