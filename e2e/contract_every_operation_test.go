@@ -188,7 +188,8 @@ func (w *propertyWorld) furnish(t *testing.T, p harness.Practice, receiver strin
 	w.is("insurances", admin.Post(t, "/insurances",
 		harness.Body{"patientId": p.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01"}).Created(t))
 	w.is("diagnoses", admin.Post(t, "/diagnoses",
-		harness.Body{"patientId": p.Patient, "code": "F84.0", "startsOn": "2024-01-01"}).Created(t))
+		harness.Body{"patientId": p.Patient, "code": "F84.0", "startsOn": fmt.Sprintf("2024-01-%02d",
+			1+len(w.known.ids["diagnoses"]))}).Created(t)) // each from another day
 	w.is("rates", admin.Post(t, "/rates", harness.Body{
 		"payerId": payer, "serviceCodeId": p.ServiceCode, "startsOn": "2024-01-01", "centsPerUnit": 1575,
 	}).Created(t))
