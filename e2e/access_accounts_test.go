@@ -101,7 +101,7 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 	c := harness.Open(t)
 	foreign := c.As(c.Other.Tokens[rbac.Admin])
 	answers := map[string]string{}
-	for _, email := range []string{"patient@own.test", "hire@own.test", "nobody@own.test"} {
+	for _, email := range []string{"patient@own.test", "hire@own.test", "unknown@own.test"} {
 		invited := foreign.Post(t, "/users/invitations",
 			harness.Body{"email": email, "name": "Sam Example", "roles": []string{"BILLER"}})
 		invited.Created(t)
@@ -115,8 +115,8 @@ func TestInvitationsRevealNoAccountElsewhere(t *testing.T) {
 			answers[email] += anyID.ReplaceAllString(text, "ID")
 		}
 	}
-	require.Equal(t, answers["nobody@own.test"], answers["patient@own.test"])
-	require.Equal(t, answers["nobody@own.test"], answers["hire@own.test"])
+	require.Equal(t, answers["unknown@own.test"], answers["patient@own.test"])
+	require.Equal(t, answers["unknown@own.test"], answers["hire@own.test"])
 
 	t.Run("the user still signs in at home", func(t *testing.T) {
 		requireSignedInTo(t, c.Own, c.Login(t, "patient@own.test", harness.Password, uuid.Nil))

@@ -241,10 +241,10 @@ func TestDenialRecordsTheRequestedGrant(t *testing.T) {
 			`SELECT concat_ws(' ', outcome, subject_type, subject_id, grant_id) FROM audit_events WHERE action = 'request.deny'
 				AND request_id = $1`, a.RequestID())
 	}
-	nobodys := uuid.NewString()
+	unknownGrant := uuid.NewString()
 	require.Equal(t, []string{"denied emergency-grant " + harness.IDOf(path)},
 		tried(e.As(e.Own.Tokens[rbac.Practitioner]).WithHeader("Break-Glass", harness.IDOf(path))), "of another user")
-	require.Equal(t, []string{"denied emergency-grant " + nobodys}, tried(e.technician.WithHeader("Break-Glass", nobodys)))
+	require.Equal(t, []string{"denied emergency-grant " + unknownGrant}, tried(e.technician.WithHeader("Break-Glass", unknownGrant)))
 	none := tried(e.technician.WithHeader("Break-Glass", "none"))
 	require.Len(t, none, 1)
 	require.NotContains(t, none[0], "emergency-grant")
@@ -259,14 +259,14 @@ func TestNothingIsChangedUnderAGrant(t *testing.T) {
 	e := openEmergency(t)
 	id := e.Admin().Post(t, "/emergency-grants", harness.Body{"patientId": e.patient, "reason": emergencyReason}).
 		Created(t).String()
-	under, nobodys := e.Admin().WithHeader("Break-Glass", id), uuid.NewString()
+	under, unknownGrant := e.Admin().WithHeader("Break-Glass", id), uuid.NewString()
 	tried := 0
 	for _, r := range e.App.Routes() {
 		if r.Method == http.MethodGet || r.ReadOnly || r.Permission == httpx.Public ||
 			slices.Contains(beyondOrganizations, r.Permission) {
 			continue
 		}
-		path := anyParameter.ReplaceAllString(r.Path, nobodys)
+		path := anyParameter.ReplaceAllString(r.Path, unknownGrant)
 		under.Send(t, r.Method, path, harness.Body{}).Refused(t, http.StatusForbidden, "emergency-read-only")
 		tried++
 	}

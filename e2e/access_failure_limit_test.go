@@ -118,10 +118,10 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 		}
 	})
 	t.Run("addresses without an account are refused likewise", func(t *testing.T) {
-		signIn(callerAt(c, hostile, ""), "nobody@own.test", harness.Password).
+		signIn(callerAt(c, hostile, ""), "unknown@own.test", harness.Password).
 			Refused(t, http.StatusTooManyRequests, "rate-limited")
 		for range 3 {
-			signIn(callerAt(c, "192.0.2.68", ""), "nobody@own.test", harness.Password).
+			signIn(callerAt(c, "192.0.2.68", ""), "unknown@own.test", harness.Password).
 				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
 		signIn(callerAt(c, "192.0.2.68", ""), "admin@own.test", harness.Password).
@@ -129,12 +129,12 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 	})
 	t.Run("an IPv6 /64 is one source", func(t *testing.T) {
 		for _, address := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"} {
-			signIn(callerAt(c, address, ""), "nobody@own.test", harness.Password).
+			signIn(callerAt(c, address, ""), "unknown@own.test", harness.Password).
 				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
-		signIn(callerAt(c, "2001:db8::4", ""), "nobody@own.test", harness.Password).
+		signIn(callerAt(c, "2001:db8::4", ""), "unknown@own.test", harness.Password).
 			Refused(t, http.StatusTooManyRequests, "rate-limited")
-		signIn(callerAt(c, "2001:db8:0:1::1", ""), "nobody@own.test", harness.Password).
+		signIn(callerAt(c, "2001:db8:0:1::1", ""), "unknown@own.test", harness.Password).
 			Refused(t, http.StatusUnauthorized, "wrong-credentials")
 	})
 	t.Run("a device that has signed in before is not limited by its network", func(t *testing.T) {

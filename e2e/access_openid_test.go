@@ -20,7 +20,7 @@ import (
 
 var (
 	scheduler = openidtest.Person{Subject: "s-1", Email: "Scheduler@Own.test", Verified: true}
-	stranger  = openidtest.Person{Subject: "x-1", Email: "nobody@own.test", Verified: true}
+	stranger  = openidtest.Person{Subject: "x-1", Email: "unknown@own.test", Verified: true}
 )
 
 func TestSignInWithAnIdentityProvider(t *testing.T) {

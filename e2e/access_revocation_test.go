@@ -87,7 +87,7 @@ func TestTooManyAttempts(t *testing.T) {
 	c.Own = c.AddPractice(t, "own")
 	token := c.Own.Tokens[rbac.Biller]
 	for range 10 {
-		for _, email := range []string{"SCHEDULER@own.test", "nobody@own.test"} {
+		for _, email := range []string{"SCHEDULER@own.test", "unknown@own.test"} {
 			c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": "wrong"}).
 				Refused(t, http.StatusUnauthorized, "wrong-credentials")
 		}
@@ -97,7 +97,7 @@ func TestTooManyAttempts(t *testing.T) {
 	}
 	known := c.As("").Post(t, "/auth/login", harness.Body{"email": "SCHEDULER@own.test", "password": harness.Password}).
 		Refused(t, http.StatusTooManyRequests, "sign-in-delayed")
-	unknown := c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": harness.Password}).
+	unknown := c.As("").Post(t, "/auth/login", harness.Body{"email": "unknown@own.test", "password": harness.Password}).
 		Refused(t, http.StatusTooManyRequests, "sign-in-delayed")
 	require.Equal(t, "1", known.Header.Get("Retry-After"))
 	require.Equal(t, known.Header.Get("Retry-After"), unknown.Header.Get("Retry-After"))

@@ -98,7 +98,7 @@ func TestSecondFactorIsRevealedAfterThePasswordOnly(t *testing.T) {
 	phone, codes, _ := c.Enrol(t, c.As(c.Own.Tokens[rbac.Biller]))
 	c.NextCode()
 	reported := map[string]bool{}
-	for _, email := range []string{"BILLER@own.test", "SCHEDULER@own.test", "nobody@own.test"} {
+	for _, email := range []string{"BILLER@own.test", "SCHEDULER@own.test", "unknown@own.test"} {
 		for _, code := range []string{"", phone.Code(0), "000000", codes[0]} {
 			a := c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": "not-the-right-one", "code": code})
 			a.Refused(t, http.StatusUnauthorized, "wrong-credentials")

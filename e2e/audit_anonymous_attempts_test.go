@@ -22,7 +22,7 @@ func TestAnonymousRequestsDoNotGrowTheAuditTrail(t *testing.T) {
 	const attempts = 40
 	before := c.Count(t, "SELECT count(*) FROM audit_events")
 	harness.Concurrently(attempts, func(int) {
-		c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": harness.Password})
+		c.As("").Post(t, "/auth/login", harness.Body{"email": "unknown@own.test", "password": harness.Password})
 		c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": "omr_" + strings.Repeat("A", 43)})
 		c.As("").Post(t, "/auth/refresh", harness.Body{"refreshToken": "nonsense"})
 		c.As("").Post(t, "/auth/invitations/accept", harness.Body{

@@ -57,7 +57,7 @@ func TestReadsContinueWhileTheDatabaseIsReadOnly(t *testing.T) {
 	for name, refused := range map[string]harness.Answer{
 		"a booking": c.Admin().Post(t, path+"/reserve", harness.Body{"units": 1}),
 		"a change":  c.Admin().Patch(t, patient, harness.Body{"firstName": "Ada"}),
-		"a sign-in": c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": harness.Password}),
+		"a sign-in": c.As("").Post(t, "/auth/login", harness.Body{"email": "unknown@own.test", "password": harness.Password}),
 	} {
 		require.Equal(t, "database-read-only",
 			refused.Refused(t, http.StatusServiceUnavailable, "database-read-only").Text("code"), name)

@@ -144,7 +144,7 @@ func TestDenialsAreOnRecord(t *testing.T) {
 	second := c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, "/admin/audit-events").
 		Refused(t, http.StatusForbidden, "forbidden").RequestID()
 	c.As("").Post(t, "/auth/login", harness.Body{"email": "ADMIN@own.test", "password": "wrong"})
-	c.As("").Post(t, "/auth/login", harness.Body{"email": "nobody@own.test", "password": "wrong"})
+	c.As("").Post(t, "/auth/login", harness.Body{"email": "unknown@own.test", "password": "wrong"})
 
 	found := c.Admin().Get(t, "/admin/audit-events?outcome=denied")
 	require.Equal(t, http.StatusOK, found.Status, "%s", found.Raw)

@@ -48,7 +48,7 @@ func TestRateLimits(t *testing.T) {
 		require.Equal(t, http.StatusOK, me(t, limited.As(c.Other.Tokens[rbac.Admin])).Status)
 	})
 	t.Run("it limits sign-ins by address", func(t *testing.T) {
-		invalid := harness.Body{"email": "nobody@own.test", "password": harness.Password}
+		invalid := harness.Body{"email": "unknown@own.test", "password": harness.Password}
 		for range 4 {
 			a := limited.As("").Post(t, "/auth/login", invalid)
 			require.Equal(t, http.StatusUnauthorized, a.Status, "%s", a.Raw)

@@ -266,7 +266,7 @@ func TestVoidedSession(t *testing.T) {
 			"startTime": c.Ago(8 * time.Hour).Format(time.RFC3339), "endTime": c.Ago(7 * time.Hour).Format(time.RFC3339),
 		})
 		c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
-		c.Admin().Post(t, session+"/void", harness.Body{"reason": "Nobody came.", "appointment": "NO_SHOW"}).OK(t)
+		c.Admin().Post(t, session+"/void", harness.Body{"reason": "The family did not come.", "appointment": "NO_SHOW"}).OK(t)
 		c.RequireBalance(t, path, 10, 4, 0)
 	})
 	c.RequireClean(t)

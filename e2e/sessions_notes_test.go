@@ -427,7 +427,7 @@ func TestWorklistOfNotes(t *testing.T) {
 	require.Empty(t, awaiting(n.analyst))
 	require.Empty(t, n.conflicts(t, fresh), "the conflicts end by themselves")
 
-	n.Admin().Post(t, late+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Nobody came."}).OK(t)
+	n.Admin().Post(t, late+"/void", harness.Body{"appointment": "CANCELLED", "reason": "The family did not come."}).OK(t)
 	require.Empty(t, n.conflicts(t, late), "a voided session needs no note")
 	n.require(t, harness.Body{"startsOn": n.Date(t, 1)})
 	require.Empty(t, n.conflicts(t, missing), "earlier sessions need no note")

@@ -22,7 +22,7 @@ type needs struct {
 	staff     map[record.Key][]Span                 // the times for which practitioners' slots are needed
 	patients  map[record.Key][]Span
 	days      []patientDay // patients' days that the requests concern
-	visits    []patientDay // those whose sessions are rounded together
+	visits    []patientDay // the days whose sessions are rounded together
 	corrects  bool         // whether a request changes a session
 	real      []realNeed   // the real times of sessions
 }
