@@ -55,7 +55,8 @@ func bookHour(t *testing.T, c *harness.Clinic) closedHour {
 		start: c.Ago(3 * time.Hour),
 	}
 	h.authorization = c.Authorize(t, 4, harness.Body{"patientId": h.patient})
-	h.appointment = c.Book(t, c.Booking(h.authorization, h.practitioner, h.start, time.Hour, harness.Body{"patientId": h.patient}))
+	h.appointment = c.Book(t,
+		c.Booking(h.authorization, h.practitioner, h.start, time.Hour, harness.Body{"patientId": h.patient}))
 	return h
 }
 
@@ -63,7 +64,8 @@ func bookHour(t *testing.T, c *harness.Clinic) closedHour {
 func (h closedHour) bookSecondHalf(t *testing.T, patient string, practitioner uuid.UUID) {
 	t.Helper()
 	other := h.Authorize(t, 4, harness.Body{"patientId": patient})
-	h.Book(t, h.Booking(other, practitioner, h.start.Add(30*time.Minute), 30*time.Minute, harness.Body{"patientId": patient}))
+	h.Book(t, h.Booking(other, practitioner, h.start.Add(30*time.Minute), 30*time.Minute,
+		harness.Body{"patientId": patient}))
 }
 
 // requireUnchanged sends the request, requires the refusal, and compares the appointment, its session
