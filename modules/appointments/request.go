@@ -118,7 +118,7 @@ type request struct {
 	reason         *string
 	transfer       *Transfer     // of a transfer
 	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling       *settling     // of a request for appointments that a change of their authorization would strand
+	settling       *strandedSet  // of a request for appointments that a change of their authorization would strand
 }
 
 // asRecount returns the request as the cause of changes of other appointments.
