@@ -90,6 +90,8 @@ func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error)
 		err = d.correct()
 	case r.kind == void:
 		err = d.void()
+	case r.kind == clockOut:
+		d.clockOut()
 	default:
 		err = d.move()
 	}

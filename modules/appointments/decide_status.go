@@ -73,9 +73,10 @@ func (d *draft) move() error {
 	switch d.kind {
 	case start:
 		d.a.StartedAt = new(d.startedAt())
+		d.clockIn()
 		return nil
 	case reopen:
-		d.a.StartedAt = nil
+		d.a.StartedAt, d.a.Clocking = nil, Clocking{}
 		d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 		return nil
 	case complete:
@@ -291,6 +292,9 @@ func (d *draft) actual() Span {
 		if span.End.After(d.now) || !span.Start.Before(span.End) {
 			span.End = d.now.Truncate(time.Minute)
 		}
+	}
+	if d.a.ClockedOutAt != nil {
+		span.End = d.a.ClockedOutAt.Truncate(time.Minute)
 	}
 	if d.completion.Start != nil {
 		span.Start = *d.completion.Start

@@ -22,7 +22,8 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Name: "startAppointment", Summary: "Start an appointment",
 			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the " +
 				"organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay " +
-				"reserved until the appointment is completed.",
+				"reserved until the appointment is completed. Without `startTime` it is the clock-in of electronic visit " +
+				"verification.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
@@ -78,10 +79,12 @@ type startRequest struct {
 	command.Keyed
 	// The actual start, not in the future and at most 24 hours ago. The default is now.
 	StartTime *time.Time `json:"startTime"`
+	// The coordinates of the device, for electronic visit verification. They exclude startTime.
+	Coordinates *coordinatesBody `json:"coordinates"`
 }
 
 func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
-	return answerOf(s.Start(ctx, in.ID, in.StartTime, in.Key))
+	return answerOf(s.ClockIn(ctx, in.ID, in.StartTime, in.Coordinates.point(), in.Key))
 }
 
 type reopenRequest struct {

@@ -13,12 +13,7 @@ import (
 // [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
 // future or more than 24 hours ago.
 func (s *BookingService) Start(ctx context.Context, id uuid.UUID, at *time.Time, key command.Key) (Outcome, error) {
-	r, err := s.request(ctx, start, id, key)
-	if err != nil {
-		return Outcome{}, err
-	}
-	r.started = at
-	return s.do(ctx, r)
+	return s.ClockIn(ctx, id, at, nil, key)
 }
 
 // Reopen undoes the start, the cancellation or the no-show of an appointment: it is [Scheduled]
