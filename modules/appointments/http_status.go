@@ -80,7 +80,7 @@ type startRequest struct {
 	// The actual start, not in the future and at most 24 hours ago. The default is now.
 	StartTime *time.Time `json:"startTime"`
 	// The coordinates of the device, for electronic visit verification. They exclude startTime.
-	Coordinates *coordinatesBody `json:"coordinates"`
+	Coordinates *devicePositionBody `json:"coordinates"`
 }
 
 func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {

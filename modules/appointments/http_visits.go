@@ -14,13 +14,13 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-// coordinatesBody is a point on Earth (WGS 84).
-type coordinatesBody struct {
+// devicePositionBody is a point on Earth (WGS 84).
+type devicePositionBody struct {
 	Latitude  float64 `json:"latitude" validate:"min=-90,max=90"`    // The latitude in degrees, from -90 to 90.
 	Longitude float64 `json:"longitude" validate:"min=-180,max=180"` // The longitude in degrees, from -180 to 180.
 }
 
-func (b *coordinatesBody) point() *Coordinates {
+func (b *devicePositionBody) point() *Coordinates {
 	if b == nil {
 		return nil
 	}
@@ -46,7 +46,7 @@ type clockOutRequest struct {
 	byID
 	command.Keyed
 	// The coordinates of the device.
-	Coordinates *coordinatesBody `json:"coordinates"`
+	Coordinates *devicePositionBody `json:"coordinates"`
 }
 
 func (s *BookingService) handleClockOut(ctx context.Context, in clockOutRequest) (appointmentBody, error) {
