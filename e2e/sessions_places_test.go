@@ -377,3 +377,43 @@ func TestClockInAndClockOut(t *testing.T) {
 	c.Admin().Post(t, booked+"/clock-out", harness.Body{}).Refused(t, http.StatusConflict, "appointment-transition")
 	c.RequireClean(t)
 }
+
+func TestCompletionWithCoordinatesIsTheClockOut(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	booked := c.Book(t, c.Booking(c.Authorize(t, 10), c.AddPractitioner(t), c.Ago(0), time.Hour))
+	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
+	c.Clock.Advance(40 * time.Minute)
+	here := harness.Body{"latitude": -33.9, "longitude": 18.4}
+	c.Admin().Post(t, booked+"/complete", harness.Body{"coordinates": here, "endTime": c.Ago(0)}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	session := completed(t, c, booked, harness.Body{"coordinates": here})
+	row := c.Admin().All(t, "/reports/visits", nil)[0]
+	require.Equal(t, []any{nil, -33.9, 18.4},
+		[]any{row["clockInLatitude"], row["clockOutLatitude"], row["clockOutLongitude"]})
+	require.NotNil(t, row["clockedInAt"])
+	require.Equal(t, 40*time.Minute, lengthOf(t, row))
+	clockedOut := row["clockedOutAt"]
+
+	c.Admin().Post(t, "/sessions/"+session+"/correct", harness.Body{
+		"endTime": c.Ago(10 * time.Minute), "reason": "The family confirmed the time.",
+	}).OK(t)
+	row = c.Admin().All(t, "/reports/visits", nil)[0]
+	require.Equal(t, 30*time.Minute, lengthOf(t, row), "the visit has the corrected times")
+	require.Equal(t, clockedOut, row["clockedOutAt"], "the clock is evidence and stays")
+
+	c.Admin().Post(t, "/sessions/"+session+"/void", harness.Body{"reason": "Wrong.", "appointment": "SCHEDULED"}).OK(t)
+	require.Empty(t, c.Admin().All(t, "/reports/visits", nil))
+	require.Nil(t, c.Admin().Get(t, booked).OK(t).Body["clockedInAt"], "the appointment can be started again")
+	c.RequireClean(t)
+}
+
+// lengthOf returns the length of a visit.
+func lengthOf(t *testing.T, row map[string]any) time.Duration {
+	t.Helper()
+	start, err := time.Parse(time.RFC3339, row["startTime"].(string))
+	require.NoError(t, err)
+	end, err := time.Parse(time.RFC3339, row["endTime"].(string))
+	require.NoError(t, err)
+	return end.Sub(start)
+}

@@ -17,7 +17,12 @@ func (d *draft) clockOut() {
 			"The appointment is %s. You can clock out of an IN_PROGRESS appointment only.", d.a.Status)
 		return
 	}
-	d.a.ClockedOutAt = &d.now
-	d.a.ClockOutLatitude, d.a.ClockOutLongitude = d.coordinates.parts()
+	d.leave(d.coordinates)
 	d.touch()
+}
+
+// leave records a clock-out at the present time.
+func (d *draft) leave(at *Coordinates) {
+	d.a.ClockedOutAt = &d.now
+	d.a.ClockOutLatitude, d.a.ClockOutLongitude = at.parts()
 }

@@ -137,7 +137,7 @@ func (d *draft) takeBackEnd() error {
 	}
 	d.a.Status = Scheduled
 	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason, d.a.LateCancel = nil, nil, nil, false
-	d.a.StartedAt = nil
+	d.a.StartedAt, d.a.Clocking = nil, Clocking{}
 	d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 	d.touch()
 	return d.bookTime()
@@ -206,6 +206,9 @@ func (d *draft) release() error {
 // complete writes the session and settles the units of its actual time. Worked time counts even if
 // the calendar or the authorization does not cover it.
 func (d *draft) complete() error {
+	if d.completion.ClockOut != nil {
+		d.leave(d.completion.ClockOut)
+	}
 	span := d.actual()
 	if d.refusal = d.refuseTimes(span); d.refusal != nil {
 		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding

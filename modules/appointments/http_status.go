@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *BookingService) statusRoutes() []httpx.Route {
+func (s *BookingService) clockRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/start",
@@ -27,6 +27,21 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/clock-out",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
+			Name: "clockOut", Summary: "Clock out of an appointment",
+			Description: "Records the time at which the practitioner leaves, and optional coordinates, for electronic visit " +
+				"verification. `POST /appointments/{id}/start` without `startTime` is the clock-in. The completion ends at the " +
+				"clock-out unless it gives `endTime`. A repeated clock-out replaces the earlier one.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleClockOut),
+		},
+	}
+}
+
+func (s *BookingService) statusRoutes() []httpx.Route {
+	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/reopen",
 			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
@@ -45,9 +60,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 				"the rest is released. If it was longer, more units are taken as far as available; the others become the " +
 				"session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is " +
 				"often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. " +
-				"Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on " +
-				"another date than booked, and a session that is longer or shorter than booked by more than the organization's " +
-				"`confirmLengthFactor`, need `confirm: true`.",
+				"Default of `endTime`: the clock-out, or else the booked end, or now if the appointment was started and that is " +
+				"still to come. With `coordinates` the completion is the clock-out. Times on another date than booked, and a " +
+				"session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed, ErrSessionOverlap},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
 		},
@@ -130,6 +145,8 @@ type completeRequest struct {
 	Patients []attendanceBody `json:"patients" validate:"omitempty,max=20,dive"`
 	// The reason to accept an overlap with another session. This needs `session:accept-overlap`.
 	OverlapReason *string `json:"overlapReason" validate:"omitempty,min=1,max=500,text"`
+	// The coordinates of the device. The completion is then the clock-out, and ends now. They exclude endTime.
+	Coordinates *devicePositionBody `json:"coordinates"`
 }
 
 // attendanceBody is a patient's presence in a session.
@@ -152,6 +169,7 @@ type completeAnswer struct {
 func (s *BookingService) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
 	c := Completion{
 		Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm, Overlap: in.OverlapReason,
+		ClockOut: in.Coordinates.point(),
 	}
 	for _, p := range in.Patients {
 		c.Patients = append(c.Patients, Attendance{p.PatientID, p.Attended, p.StartTime, p.EndTime})

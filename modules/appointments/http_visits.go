@@ -9,7 +9,6 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
-	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/permission"
 )
@@ -25,21 +24,6 @@ func (b *devicePositionBody) point() *Coordinates {
 		return nil
 	}
 	return new(Coordinates(*b))
-}
-
-func (s *BookingService) clockRoutes() []httpx.Route {
-	return []httpx.Route{
-		{
-			Method: http.MethodPost, Path: "/appointments/:id/clock-out",
-			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
-			Name: "clockOut", Summary: "Clock out of an appointment",
-			Description: "Records the time at which the practitioner leaves, and optional coordinates, for electronic visit " +
-				"verification. `POST /appointments/{id}/start` without `startTime` is the clock-in. The completion ends at the " +
-				"clock-out unless it gives `endTime`. A repeated clock-out replaces the earlier one.",
-			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
-			Endpoint: httpx.Handle(http.StatusOK, s.handleClockOut),
-		},
-	}
 }
 
 type clockOutRequest struct {

@@ -55,6 +55,7 @@ type Completion struct {
 	Confirm    bool         // confirms times that differ considerably from the booked ones
 	Patients   []Attendance // of patients who were absent or have own times; each once
 	Overlap    *string      // the reason to accept an overlap with another session
+	ClockOut   *Coordinates `json:",omitempty"` // of a completion that is also the clock-out
 }
 
 // Attendance is a patient's presence in a session.

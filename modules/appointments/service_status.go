@@ -55,8 +55,11 @@ func (s *BookingService) end(
 // once, even if it is called repeatedly or concurrently. Units that the authorization does not
 // cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
 // [ErrUnconfirmed] for times that differ considerably from the booked ones, [fault.ErrInvalid] for
-// impossible times.
+// impossible times and for coordinates that are given together with an end.
 func (s *BookingService) Complete(ctx context.Context, id uuid.UUID, c Completion, key command.Key) (Outcome, error) {
+	if c.End != nil && c.ClockOut != nil {
+		return Outcome{}, refuseCoordinatesWith("endTime")
+	}
 	r, err := s.request(ctx, complete, id, key)
 	if err != nil {
 		return Outcome{}, err

@@ -18,9 +18,7 @@ func (s *BookingService) ClockIn(
 	ctx context.Context, id uuid.UUID, at *time.Time, where *Coordinates, key command.Key,
 ) (Outcome, error) {
 	if at != nil && where != nil {
-		return Outcome{}, fault.InvalidFields(fault.Field{
-			Field: "coordinates", Code: "excluded_with", Message: "must not be given together with startTime",
-		})
+		return Outcome{}, refuseCoordinatesWith("startTime")
 	}
 	r, err := s.request(ctx, start, id, key)
 	if err != nil {
@@ -28,6 +26,14 @@ func (s *BookingService) ClockIn(
 	}
 	r.started, r.coordinates = at, where
 	return s.do(ctx, r)
+}
+
+// refuseCoordinatesWith returns the error for coordinates that are given together with another time than
+// the program's.
+func refuseCoordinatesWith(field string) error {
+	return fault.InvalidFields(fault.Field{
+		Field: "coordinates", Code: "excluded_with", Message: "must not be given together with " + field,
+	})
 }
 
 // ClockOut records that the practitioner left, with optional coordinates. The completion ends at that

@@ -58,15 +58,6 @@ ALTER TABLE session_versions
     ADD COLUMN time_zone text,
     ADD COLUMN given_modifiers text;
 
--- When and where the practitioner clocked in and out, for electronic visit verification.
-ALTER TABLE appointments
-    ADD COLUMN clocked_in_at timestamptz,
-    ADD COLUMN clock_in_latitude double precision,
-    ADD COLUMN clock_in_longitude double precision,
-    ADD COLUMN clocked_out_at timestamptz,
-    ADD COLUMN clock_out_latitude double precision,
-    ADD COLUMN clock_out_longitude double precision;
-
 -- The modifiers of claim lines, separated by spaces, and the rules of payers that give them.
 ALTER TABLE payers ADD COLUMN modifier_rules jsonb NOT NULL DEFAULT '[]';
 ALTER TABLE appointment_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
@@ -74,13 +65,6 @@ ALTER TABLE session_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
 ALTER TABLE session_version_patients ADD COLUMN modifiers text NOT NULL DEFAULT '';
 
 -- +goose Down
-ALTER TABLE appointments
-    DROP COLUMN clock_out_longitude,
-    DROP COLUMN clock_out_latitude,
-    DROP COLUMN clocked_out_at,
-    DROP COLUMN clock_in_longitude,
-    DROP COLUMN clock_in_latitude,
-    DROP COLUMN clocked_in_at;
 ALTER TABLE session_version_patients DROP COLUMN modifiers;
 ALTER TABLE session_patients DROP COLUMN modifiers;
 ALTER TABLE appointment_patients DROP COLUMN modifiers;
