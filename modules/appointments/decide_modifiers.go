@@ -5,6 +5,15 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
+// takeModifiers copies the patients' modifiers from the appointment of the session.
+func (s *Session) takeModifiers(a Appointment) {
+	for i := range s.Patients {
+		if at := a.indexOf(s.Patients[i].PatientID); at >= 0 {
+			s.Patients[i].Modifiers = a.Patients[at].Modifiers
+		}
+	}
+}
+
 // setModifiers gives each patient the modifiers of the service on the day: the given ones, or else the
 // authorization's and then those that the payer's rules add. A claim line has room for four.
 func (d *draft) setModifiers(on calendar.Date) {
@@ -25,13 +34,4 @@ func (d *draft) modifiersOf(p Participant, on calendar.Date) scheduling.Modifier
 	leading := d.rules.Practitioners[d.named(d.a.Practitioners[0])]
 	granted, _ := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
 	return granted.Modifiers.And(scheduling.ModifiersBy(d.payerOn(p, on).Modifiers, p.Code, placeOfService, leading, on))
-}
-
-// takeModifiers copies the patients' modifiers from the appointment of the session.
-func (s *Session) takeModifiers(a Appointment) {
-	for i := range s.Patients {
-		if at := a.indexOf(s.Patients[i].PatientID); at >= 0 {
-			s.Patients[i].Modifiers = a.Patients[at].Modifiers
-		}
-	}
 }
