@@ -15,7 +15,7 @@ func (s *Session) takeModifiers(a Appointment) {
 }
 
 // setModifiers gives each patient the modifiers of the service on the day: the given ones, or else the
-// authorization's and then those that the payer's rules add. A claim line has room for four.
+// authorization's and then the modifiers by the payer's rules. A claim line has room for four.
 func (d *draft) setModifiers(on calendar.Date) {
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]

@@ -75,7 +75,7 @@ func (e Entry) before() Balance {
 type terms struct {
 	InsuranceID   *uuid.UUID    `json:"insuranceId"`
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId"`
-	Modifiers     string        `json:"modifiers,omitempty"`
+	Modifiers     string        `json:"modifiers"`
 	TotalUnits    int           `json:"totalUnits"`
 	StartDate     calendar.Date `json:"startDate"`
 	EndDate       calendar.Date `json:"endDate"`
