@@ -116,7 +116,11 @@ func TestDiagnosesHaveRanksAndDates(t *testing.T) {
 		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	require.EqualValues(t, 2, biller.Patch(t, path, harness.Body{"rank": 2, "endsOn": "2025-12-31"}).OK(t).Body["rank"])
 	biller.Patch(t, path, harness.Body{"endsOn": "2023-12-31"}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
-	require.Len(t, biller.All(t, "/diagnoses?patientId="+c.Own.Patient.String(), nil), 1)
+	again := biller.Post(t, "/diagnoses", harness.Body{"patientId": c.Own.Patient, "code": "F84.0", "startsOn": "2026-02-01"}).
+		Created(t)
+	biller.Patch(t, "/diagnoses/"+again.String(), harness.Body{"startsOn": "2024-01-01"}).
+		Refused(t, http.StatusConflict, "diagnosis-taken")
+	require.Len(t, biller.All(t, "/diagnoses?patientId="+c.Own.Patient.String(), nil), 2)
 	for role, allowed := range map[rbac.Role]bool{
 		rbac.Admin: true, rbac.Practitioner: true, rbac.Biller: true, rbac.Scheduler: false, rbac.Technician: false,
 		rbac.Auditor: false, rbac.Patient: false, rbac.SuperAdmin: false,

@@ -298,6 +298,16 @@ func TestCaregiverSignsOnTheDevice(t *testing.T) {
 	require.Equal(t, "COSIGNED", state(t, n, session))
 }
 
+func TestVoidedSessionCannotBeSigned(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	n.Admin().Post(t, session+"/void", harness.Body{"reason": "Other child.", "appointment": "CANCELLED"}).OK(t)
+	n.sign(t, n.technician, session, "TECHNICIAN").Refused(t, http.StatusConflict, "session-voided")
+	require.Empty(t, n.Admin().Get(t, session+"/signatures").OK(t).Body["signatures"])
+}
+
 func TestCorrectionAsksForNewSignatures(t *testing.T) {
 	t.Parallel()
 	n := openNotes(t, signedByBoth)

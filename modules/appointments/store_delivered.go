@@ -11,9 +11,12 @@ import (
 	"omnirapeutic/platform/record"
 )
 
+// deliveredStore reads delivered sessions for billing.
+type deliveredStore struct{}
+
 // delivered returns sessions with their patients and practitioners, in three statements. Indexes:
 // sessions_by_start, whose range is wider than the service dates by the time zones; the primary keys.
-func (store) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
+func (deliveredStore) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (store) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.U
 }
 
 // setExported writes the time of the export of sessions. Index: the primary key.
-func (store) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
+func (deliveredStore) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -84,7 +87,7 @@ func (store) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Tim
 
 // coveredUnits returns the units of the present and the earlier versions of sessions. Indexes:
 // appointment_patients by authorization, session_version_patients_by_authorization, the primary keys.
-func (store) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
+func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
