@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
@@ -23,15 +24,18 @@ func (s base) addNotes(ctx context.Context, found []Session) error {
 	if len(found) == 0 {
 		return nil
 	}
-	rules, err := s.Directory.NoteRules(ctx)
+	ids, authorizations := make([]uuid.UUID, len(found)), []uuid.UUID{}
+	for i, each := range found {
+		ids[i] = each.ID
+		for _, p := range each.Patients {
+			authorizations = append(authorizations, p.AuthorizationID)
+		}
+	}
+	a, err := s.conflictArguments(ctx, authorizations, Days{})
 	if err != nil {
 		return err
 	}
-	now, ids := s.now(), make([]uuid.UUID, len(found))
-	for i, each := range found {
-		ids[i] = each.ID
-	}
-	facts, err := s.store.facts(ctx, ids, conflictArguments{rules, now})
+	facts, err := s.store.facts(ctx, ids, a)
 	if err != nil {
 		return err
 	}
@@ -41,11 +45,26 @@ func (s base) addNotes(ctx context.Context, found []Session) error {
 	}
 	for i, each := range found {
 		of := facts[each.ID]
-		status := noteStatusOf(each, ruleFor(each, rules, of.ServiceCodeID), signatures[each.ID], now)
+		status := noteStatusOf(each, ruleFor(each, a.rules, of.ServiceCodeID), signatures[each.ID], a.now)
 		status.Conflicts = of.conflicts()
 		found[i].Note = &status
 	}
 	return nil
+}
+
+// conflictArguments returns the arguments of the conditions of conflicts, for sessions on the
+// authorizations or, with nil, on the days.
+func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID, days Days) (conflictArguments, error) {
+	a := conflictArguments{now: s.now()}
+	var err error
+	if a.rules, err = s.Directory.NoteRules(ctx); err != nil {
+		return a, err
+	}
+	if days.Last.IsZero() {
+		days.Last = calendar.Last
+	}
+	a.exceeded, err = s.Authorizations.ExceededCaps(ctx, authorizations, days.First, days.Last)
+	return a, err
 }
 
 // withNote returns a session within the caller's record scope, with the state of its note.
@@ -258,11 +277,11 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
-		rules, err := s.Directory.NoteRules(ctx)
+		a, err := s.conflictArguments(ctx, nil, days)
 		if err != nil {
 			return nil, err
 		}
-		return s.store.conflictCounts(ctx, days.in(zone), conflictArguments{rules, s.now()})
+		return s.store.conflictCounts(ctx, days.in(zone), a)
 	})
 }
 
