@@ -94,7 +94,8 @@ func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.
 	}
 	var found []CoveredUnits
 	err = tx.Raw(`
-		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units
+		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units,
+			CASE WHEN s.voided_at IS NULL THEN a.id END AS appointment_id
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
@@ -102,7 +103,7 @@ func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.
 		JOIN session_patients v ON v.organization_id = s.organization_id AND v.session_id = s.id
 			AND v.patient_id = p.patient_id AND v.authorization_id = p.authorization_id
 		UNION ALL
-		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units
+		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units, NULL
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN session_version_patients v ON v.organization_id = k.organization_id AND v.authorization_id = k.id`,
 		db.KeyColumns(authorizations)...).Scan(&found).Error

@@ -2021,11 +2021,33 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Records that the appointment began at `startTime`; default: now. The time must be within the organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until the appointment is completed.
+         * @description Records that the appointment began at `startTime`; default: now. The time must be within the organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until the appointment is completed. Without `startTime` it is the clock-in of electronic visit verification.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/clock-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Clock out of an appointment
+         * @description Records the time at which the practitioner leaves, and optional coordinates, for electronic visit verification. `POST /appointments/{id}/start` without `startTime` is the clock-in. The completion ends at the clock-out unless it gives `endTime`. A repeated clock-out replaces the earlier one.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["clockOut"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2065,7 +2087,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is released. If it was longer, more units are taken as far as available; the others become the session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
+         * @description Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is released. If it was longer, more units are taken as far as available; the others become the session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of `endTime`: the clock-out, or else the booked end, or now if the appointment was started and that is still to come. With `coordinates` the completion is the clock-out. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -2180,6 +2202,28 @@ export interface paths {
          *     Permission: `session:change`.
          */
         post: operations["addAddendum"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export visits for electronic visit verification
+         * @description Returns one row per session and patient with the six facts of section 12006 of the 21st Century Cures Act: service, client, date, place, provider, and start and end. The clock-in and the clock-out are added if there were any. Voided sessions and absent patients are left out. Sorted by start. A page has `limit` sessions. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["exportVisits"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2659,7 +2703,7 @@ export interface paths {
         put?: never;
         /**
          * Export the ready lines of a payer
-         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) or voided (8) as a whole.
+         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) by one with all lines that are left, or voided (8) when none is left.
          *
          *     Permission: `billing:export`.
          */
@@ -2767,7 +2811,7 @@ export interface paths {
         };
         /**
          * Download an export as CSV
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -2789,7 +2833,7 @@ export interface paths {
         };
         /**
          * Download an export as JSON
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -2811,7 +2855,7 @@ export interface paths {
         };
         /**
          * Download an export as X12 837P
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -3330,6 +3374,28 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onAppointmentCancelled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "appointment.clocked-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Appointment clocked-out
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onAppointmentClockedOut"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4023,6 +4089,16 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
+             * @description The time of the clock-in. Null: there was none.
+             */
+            clockedInAt: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the clock-out. Null: there was none.
+             */
+            clockedOutAt: string | null;
+            /**
+             * Format: date-time
              * @description The last time that a start, a cancellation or a no-show was undone.
              */
             reopenedAt: string | null;
@@ -4157,6 +4233,28 @@ export interface components {
             sessionId?: string;
             /** @description The number of changes, starting with 1. */
             version: number;
+        };
+        /** @description One event of an organization's stream. */
+        AppointmentClockedOutEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "appointment.clocked-out";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentCompletedEvent: {
@@ -4618,6 +4716,8 @@ export interface components {
             serviceCodeId: string;
             /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
+            /** @description The modifiers of claim lines that the payer states. */
+            modifiers: string[];
             /** @description The number of authorized units. */
             totalUnits: number;
             /** @description The number of units consumed by sessions. */
@@ -5175,6 +5275,8 @@ export interface components {
             insuranceId?: string | null;
             /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The modifiers of claim lines that the payer states. They replace the previous ones. They apply to bookings and sessions that are booked, completed or corrected from now on. Null: none. */
+            modifiers?: string[] | null;
             /** @description The number of authorized units. */
             totalUnits?: number;
             /**
@@ -5302,6 +5404,10 @@ export interface components {
             /** @description The claims in the order of the files. */
             data: components["schemas"]["Claim"][];
         };
+        ClockOutRequest: {
+            /** @description The coordinates of the device. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
+        };
         CompleteAnswer: {
             /** @description The session. */
             session: components["schemas"]["Session"];
@@ -5327,6 +5433,8 @@ export interface components {
             patients?: components["schemas"]["AttendanceInput"][];
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
             overlapReason?: string | null;
+            /** @description The coordinates of the device. The completion is then the clock-out, and ends now. They exclude endTime. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
@@ -5539,6 +5647,8 @@ export interface components {
             insuranceId?: string | null;
             /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The modifiers of claim lines that the payer states, such as HM or U3. The default is none. */
+            modifiers?: string[];
             /** @description The number of authorized units. */
             totalUnits: number;
             /**
@@ -5706,6 +5816,13 @@ export interface components {
             data: components["schemas"]["Delivery"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A point on Earth (WGS 84). */
+        DevicePositionInput: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude?: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude?: number;
         };
         /** @description A diagnosis of a patient. */
         Diagnosis: {
@@ -6347,6 +6464,80 @@ export interface components {
             format: "CSV" | "JSON" | "X12";
             /** @description The SHA-256 of the content in hexadecimal. */
             hash: string;
+        };
+        /** @description The JSON file of an export. */
+        FiledExport: {
+            /** @description The number of the export. */
+            number: number;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+            /** @description The lines in the order of the claims. */
+            lines: components["schemas"]["FiledLine"][];
+        };
+        /** @description A line in the CSV and the JSON file. */
+        FiledLine: {
+            /** Format: uuid */
+            lineId: string;
+            /** @description The number of the claim for the payer. */
+            claimNumber: string;
+            /**
+             * @description The frequency code of the claim: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /** @description The payer's number of the claim that is replaced or voided. Empty for an original claim. */
+            payerControlNumber: string;
+            /** @description The name of the payer. */
+            payer: string;
+            /** @description The payer's id in claims. */
+            payerCode: string;
+            /** @description The last and the first name of the patient. */
+            patient: string;
+            /** @description The member number of the patient's coverage. */
+            memberNumber: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /**
+             * Format: date
+             * @description The day of the service.
+             */
+            serviceDate: string;
+            /** @description The code of the service. */
+            code: string;
+            /** @description The modifiers of the code. */
+            modifiers: string[];
+            /** @description The place-of-service code. */
+            placeOfService: string;
+            /** @description The billed units. */
+            units: number;
+            /** @description The minutes of the service. */
+            minutes: number;
+            /** @description The charge in US cents. */
+            chargeCents: number;
+            /** @description The ICD-10 codes, the principal one first. */
+            diagnoses: string[];
+            /** @description The NPI of the rendering practitioner. */
+            renderingNpi: string;
+            /** @description The last and the first name of that practitioner. */
+            rendering: string;
+            /** @description The NPI of the supervising practitioner. Empty if there was none. */
+            supervisingNpi: string;
+            /** @description The last and the first name of that practitioner. */
+            supervising: string;
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The exported version of the session. */
+            sessionVersion: number;
+            /** @description The positions of the diagnoses in the claim, from 1. */
+            diagnosisPointers: string[];
         };
         /** @description A problem of an audit trail. */
         Finding: {
@@ -10196,6 +10387,8 @@ export interface components {
              * @description The actual start, not in the future and at most 24 hours ago. The default is now.
              */
             startTime?: string | null;
+            /** @description The coordinates of the device, for electronic visit verification. They exclude startTime. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
         };
         /** @description It is too early to start the appointment. */
         StartTooEarlyProblem: components["schemas"]["Problem"] & {
@@ -10721,6 +10914,67 @@ export interface components {
             /** @description The name of the user or of the key. */
             name: string;
         };
+        /** @description A visit: a session with one of its patients. */
+        Visit: {
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The code of the service. */
+            serviceCode: string;
+            /** Format: uuid */
+            patientId: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who rendered the service.
+             */
+            practitionerId: string;
+            /**
+             * Format: date-time
+             * @description The time at which the service began for the patient.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The time at which the service ended for the patient.
+             */
+            endTime: string;
+            /**
+             * Format: date-time
+             * @description The time of the clock-in. Null: there was none.
+             */
+            clockedInAt: string | null;
+            /** @description The latitude of the clock-in in degrees. */
+            clockInLatitude: number | null;
+            /** @description The longitude of the clock-in in degrees. */
+            clockInLongitude: number | null;
+            /**
+             * Format: date-time
+             * @description The time of the clock-out. Null: there was none.
+             */
+            clockedOutAt: string | null;
+            /** @description The latitude of the clock-out in degrees. */
+            clockOutLatitude: number | null;
+            /** @description The longitude of the clock-out in degrees. */
+            clockOutLongitude: number | null;
+        };
+        /** @description One page of a list. */
+        VisitPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Visit"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         VoidRequest: {
             /** @description The reason of the void. */
             reason: string;
@@ -11038,6 +11292,21 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict16: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `authorization-not-active`: The authorization is not active.
          *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
@@ -11048,7 +11317,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11064,7 +11333,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11080,27 +11349,6 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
-         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
-         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
         Conflict19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -11108,7 +11356,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
             };
         };
         /**
@@ -11129,10 +11377,31 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
+         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11147,7 +11416,7 @@ export interface components {
          *
          *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
-        Conflict21: {
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11162,7 +11431,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict22: {
+        Conflict23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11178,7 +11447,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict23: {
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12574,6 +12843,7 @@ export type Appointment = components['schemas']['Appointment'];
 export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
 export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
 export type AppointmentChange = components['schemas']['AppointmentChange'];
+export type AppointmentClockedOutEvent = components['schemas']['AppointmentClockedOutEvent'];
 export type AppointmentCompletedEvent = components['schemas']['AppointmentCompletedEvent'];
 export type AppointmentNoShowEvent = components['schemas']['AppointmentNoShowEvent'];
 export type AppointmentNotBegunProblem = components['schemas']['AppointmentNotBegunProblem'];
@@ -12640,6 +12910,7 @@ export type CheckedCount = components['schemas']['CheckedCount'];
 export type Claim = components['schemas']['Claim'];
 export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
 export type Claims = components['schemas']['Claims'];
+export type ClockOutRequest = components['schemas']['ClockOutRequest'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -12669,6 +12940,7 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type DevicePositionInput = components['schemas']['DevicePositionInput'];
 export type Diagnosis = components['schemas']['Diagnosis'];
 export type DiagnosisChange = components['schemas']['DiagnosisChange'];
 export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundProblem'];
@@ -12707,6 +12979,8 @@ export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
 export type File = components['schemas']['File'];
+export type FiledExport = components['schemas']['FiledExport'];
+export type FiledLine = components['schemas']['FiledLine'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
@@ -12973,6 +13247,8 @@ export type VerificationPage = components['schemas']['VerificationPage'];
 export type VerificationProgress = components['schemas']['VerificationProgress'];
 export type VerificationResult = components['schemas']['VerificationResult'];
 export type VerificationStarter = components['schemas']['VerificationStarter'];
+export type Visit = components['schemas']['Visit'];
+export type VisitPage = components['schemas']['VisitPage'];
 export type VoidRequest = components['schemas']['VoidRequest'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
@@ -13001,6 +13277,7 @@ export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict23 = components['responses']['Conflict23'];
+export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -13243,7 +13520,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15272,7 +15549,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-00000000036f
                  */
                 id: string;
             };
@@ -15307,7 +15584,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
             };
@@ -15344,12 +15621,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000364
+                 * @example 019caed9-4300-7000-8000-00000000037b
                  */
                 sessionId: string;
             };
@@ -15487,7 +15764,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000362
+                 * @example 019caed9-4300-7000-8000-000000000379
                  */
                 id: string;
             };
@@ -16782,7 +17059,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000344
+                 * @example 019caed9-4300-7000-8000-00000000035b
                  */
                 id: string;
             };
@@ -16819,7 +17096,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000344
+                 * @example 019caed9-4300-7000-8000-00000000035b
                  */
                 id: string;
             };
@@ -17131,7 +17408,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000348
+                 * @example 019caed9-4300-7000-8000-00000000035f
                  */
                 id: string;
             };
@@ -17186,7 +17463,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034c
+                 * @example 019caed9-4300-7000-8000-000000000363
                  */
                 id: string;
             };
@@ -18156,7 +18433,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033a.under-used
+                 * @example 019caed9-4300-7000-8000-000000000351.under-used
                  */
                 id: string;
             };
@@ -18465,6 +18742,56 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    clockOut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000af
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ClockOutRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict16"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     reopenAppointment: {
         parameters: {
             query?: never;
@@ -18506,7 +18833,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18638,7 +18965,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18657,7 +18984,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001cb
+                 * @example 019caed9-4300-7000-8000-0000000001e2
                  */
                 id: string;
             };
@@ -18688,7 +19015,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18762,7 +19089,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18804,7 +19131,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18845,6 +19172,55 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    exportVisits: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                format?: "json" | "csv";
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                patientId?: string;
+                practitionerId?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     getNote: {
         parameters: {
             query?: never;
@@ -18855,7 +19231,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18899,7 +19275,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18966,7 +19342,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19008,7 +19384,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19118,7 +19494,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000021a
+                 * @example 019caed9-4300-7000-8000-000000000231
                  */
                 id: string;
             };
@@ -19147,7 +19523,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19169,7 +19545,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19196,7 +19572,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19218,7 +19594,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19292,7 +19668,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19520,7 +19896,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19562,7 +19938,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19621,7 +19997,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19661,7 +20037,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19774,7 +20150,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000336
+                 * @example 019caed9-4300-7000-8000-00000000034d
                  */
                 id: string;
             };
@@ -20025,7 +20401,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20062,7 +20438,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20102,7 +20478,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20162,7 +20538,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002db
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20204,7 +20580,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20219,6 +20595,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20250,7 +20630,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20265,10 +20645,14 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": string;
+                    "application/json": components["schemas"]["FiledExport"];
                 };
             };
             /** @description Not modified: the client's copy is current; see `If-None-Match`. */
@@ -20296,7 +20680,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20311,6 +20695,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20360,7 +20748,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -20444,7 +20832,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20460,7 +20848,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20502,7 +20890,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20541,7 +20929,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20592,7 +20980,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20634,7 +21022,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -20678,7 +21066,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -20718,7 +21106,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
                 /**
@@ -20988,7 +21376,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21028,7 +21416,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21053,7 +21441,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21071,7 +21459,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21100,7 +21488,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
             404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict23"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -21196,7 +21584,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033e
+                 * @example 019caed9-4300-7000-8000-000000000355
                  */
                 id: string;
             };
@@ -21351,6 +21739,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentCancelledEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentClockedOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentClockedOutEvent"];
             };
         };
         responses: {
