@@ -107,7 +107,7 @@ func (s *NoteService) WriteNote(
 		return Session{}, identity.ErrForbidden.With(identity.Denial{Permission: permission.SessionNarrative},
 			"This requires the permission %s.", permission.SessionNarrative)
 	}
-	text, now := text.normal(), s.now()
+	text, now := text.normalized(), s.now()
 	return db.Serializable(ctx, s.Database, "notes.write", func(ctx context.Context) (Session, error) {
 		found, err := s.withNote(ctx, session)
 		if err != nil {
