@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
@@ -180,7 +181,10 @@ func (s *NoteService) Sign(
 		})); err != nil {
 			return Session{}, err
 		}
-		return s.withNote(ctx, session)
+		if found, err = s.withNote(ctx, session); err != nil {
+			return Session{}, err
+		}
+		return found, s.Events.Publish(ctx, []outbox.Message{signedMessage(found, g)})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasSignature(ctx, session, g.ID) }))
 }
 
