@@ -34,9 +34,8 @@ type verifiedAddendum struct {
 	Addendum
 }
 
-// compareSignature checks that a signature names an existing version of the session, that the text
-// which it names is stored unchanged, and that the note still has that text while the signature
-// closes it.
+// compareSignature checks that a signature names an existing version of the session, and that the
+// signed text is stored unchanged. While the signature closes the note, the note must have that text.
 func (c *comparison) compareSignature(g signatureFacts) {
 	if !g.VersionExists {
 		c.report("signature", uuid.Nil,

@@ -3167,7 +3167,7 @@ export interface paths {
         put?: never;
         /**
          * Verify the ledger and the audit trail
-         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with what was signed. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
          *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
          *
