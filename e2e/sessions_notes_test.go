@@ -447,6 +447,24 @@ func TestWorklistOfNotes(t *testing.T) {
 	n.Admin().Get(t, "/sessions?conflict=mood").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 }
 
+// TestWorklistCoversAYear has an unsigned session that is older than a year.
+func TestWorklistCoversAYear(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN"}})
+	path := n.Authorize(t, 10, harness.Body{"startDate": n.Date(t, -500)})
+	old := completed(t, n.Clinic, n.Book(t, n.Booking(path, n.own, n.At(t, -400, "09:00"), time.Hour)))
+	n.technician.Put(t, "/sessions/"+old+"/note", completeNote).OK(t)
+	from := "from=" + n.Date(t, -450)
+	for _, list := range []string{"/sessions?conflict=unsigned&", "/sessions?awaitingMySignature=true&"} {
+		require.Empty(t, n.technician.All(t, list, nil))
+		require.Equal(t, []string{old}, harness.Column(n.technician.All(t, list+from, nil), "id"))
+		require.Equal(t, []string{old}, harness.Column(n.technician.All(t, list+"to="+n.Date(t, -100), nil), "id"))
+	}
+	require.Empty(t, n.Admin().Get(t, "/sessions/conflicts").OK(t).Body["conflicts"])
+	require.Len(t, n.Admin().Get(t, "/sessions/conflicts?"+from).OK(t).Body["conflicts"], 1)
+	require.Len(t, n.Admin().All(t, "/sessions", nil), 1, "only worklists have a default")
+}
+
 func TestUnauthorizedSessionIsAConflict(t *testing.T) {
 	t.Parallel()
 	n := openNotes(t, nil)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
@@ -251,7 +252,7 @@ func (s *NoteService) Signatures(ctx context.Context, session uuid.UUID) ([]Sign
 }
 
 // ConflictCounts returns the numbers of sessions that conflicts keep from being billed, by kind and
-// leading practitioner.
+// leading practitioner. Without a first day it covers the last [worklistDays].
 func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]ConflictCount, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -261,6 +262,7 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	if err != nil {
 		return nil, err
 	}
+	days = days.ofWorklist(calendar.DateIn(s.now(), zone))
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
 		rules, err := s.Directory.NoteRules(ctx)
 		if err != nil {
