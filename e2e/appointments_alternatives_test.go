@@ -117,3 +117,36 @@ func TestNoAlternativesForAMissingCredential(t *testing.T) {
 	require.Empty(t, times)
 	require.Empty(t, authorizations)
 }
+
+func TestPreviewOfAVisitThatIsRoundedTogether(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	insurance := c.AddInsurance(t, "rounding", "CMS_TOTAL")
+	path := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+	who := c.AddPractitioner(t)
+	at := c.At(t, 7, "10:00")
+	c.Book(t, c.Booking(path, who, at.Add(4*time.Hour), 33*time.Minute))
+	short := c.Booking(path, who, at, 7*time.Minute)
+	preview := c.Admin().Post(t, "/appointments/preview", short).OK(t).Body["occurrences"].([]any)[0].(map[string]any)
+	require.EqualValues(t, 1, preview["units"], "40 minutes are 3 units, and 7 minutes are the larger remainder")
+	require.Equal(t, 1, c.Admin().Get(t, c.Book(t, short)).OK(t).Number(t, "units"))
+}
+
+func TestAlternativesOfAVisitThatIsRoundedTogether(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	insurance := c.AddInsurance(t, "rounding", "CMS_TOTAL")
+	path := c.Authorize(t, 100, harness.Body{"insuranceId": insurance})
+	busy, free := c.AddPractitioner(t), c.AddPractitioner(t)
+	at := c.At(t, 7, "10:00")
+	long := c.Book(t, c.Booking(path, free, at.Add(4*time.Hour), 38*time.Minute))
+	other := c.AddPatient(t)
+	c.Book(t, c.Booking(c.Authorize(t, 100, harness.Body{"patientId": other}), busy, at, time.Hour, harness.Body{"patientId": other}))
+
+	refused := c.Admin().Post(t, "/appointments", c.Booking(path, busy, at, 14*time.Minute)).
+		Refused(t, http.StatusConflict, "practitioner-overlap")
+	times, _ := offeredAlternatives(t, refused)
+	require.NotEmpty(t, times, "52 minutes are 3 units, so the long appointment would give one back")
+	require.Equal(t, 3, c.Admin().Get(t, long).OK(t).Number(t, "units"), "the search for alternatives changes nothing")
+	c.RequireClean(t)
+}

@@ -428,11 +428,52 @@ func TestVerificationFindsATamperedLine(t *testing.T) {
 	require.Error(t, o.TryAsProgram(t, "UPDATE billing_lines SET units = 5"))
 	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
 	o.ExecAsOwner(t, "UPDATE billing_lines SET units = 5")
+	require.Equal(t, []string{
+		"billing: 1 lines with 5 units", "billing: 5 units on exported lines",
+		"reconciliation: 5 on claims, 0 waiting for a claim, 0 without a session",
+	}, billingProblems(t, o))
+	o.ExecAsOwner(t, "UPDATE billing_lines SET units = 4")
 	o.ExecAsOwner(t, "ALTER TABLE billing_files DISABLE TRIGGER billing_files_append_only")
 	o.ExecAsOwner(t, "UPDATE billing_files SET content = content || ' ' WHERE format = 'CSV'")
-	found := o.Admin().Verify(t)
-	require.EqualValues(t, 2, found.Body["problemCount"])
-	require.Equal(t, "billing", found.Body["problems"].([]any)[0].(map[string]any)["check"])
+	require.Equal(t, []string{"billing: a file CSV with another hash"}, billingProblems(t, o))
+}
+
+// billingProblems returns the checks of a verification that fail, with what they found.
+func billingProblems(t testing.TB, o billingOffice) []string {
+	t.Helper()
+	var all []string
+	for _, each := range o.Admin().Verify(t).Body["problems"].([]any) {
+		p := each.(map[string]any)
+		all = append(all, p["check"].(string)+": "+p["found"].(string))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestVerificationFindsAServiceThatIsBilledTwice(t *testing.T) {
+	t.Parallel()
+	o := openBillingOffice(t)
+	for _, daysAgo := range []int{2, 3} {
+		o.deliver(t, o.authorization, daysAgo)
+		o.export(t).Created(t)
+	}
+	o.deliver(t, o.authorization, 4)
+	o.RequireClean(t)
+	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
+	o.ExecAsOwner(t, `UPDATE billing_lines SET (session_id, session_version) =
+		(SELECT session_id, session_version FROM billing_lines ORDER BY service_date LIMIT 1)`)
+	require.Equal(t, []string{"reconciliation: 8 on claims, 8 waiting for a claim, 0 without a session"}, billingProblems(t, o))
+}
+
+func TestVerificationFindsADeletedLine(t *testing.T) {
+	t.Parallel()
+	o := openBillingOffice(t)
+	o.deliver(t, o.authorization, 2)
+	o.deliver(t, o.authorization, 3)
+	o.export(t).Created(t)
+	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
+	o.ExecAsOwner(t, "DELETE FROM billing_lines WHERE position = 2")
+	require.Equal(t, []string{"billing: 1 lines with 4 units"}, billingProblems(t, o))
 }
 
 func TestBillingNeedsItsPermissions(t *testing.T) {

@@ -8,6 +8,7 @@
 package appointments
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -203,4 +204,17 @@ type Addendum struct {
 	SignedBy uuid.UUID
 	SignedAt time.Time
 	Hash     []byte // SHA-256 of session, signer, time and text, see [Addendum.hashOf]
+}
+
+// indexOf returns the index of a patient, or -1.
+func (a Appointment) indexOf(patient uuid.UUID) int {
+	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.PatientID == patient })
+}
+
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+func (a Appointment) clone() Appointment {
+	a.Patients = slices.Clone(a.Patients)
+	a.Practitioners = slices.Clone(a.Practitioners)
+	return a
 }

@@ -161,16 +161,3 @@ func (v *view) awake(span Span) bool {
 	begin := wall(span.Start)
 	return begin >= firstHour && begin+span.End.Sub(span.Start) <= lastHour || wall(v.requested.Start) == begin
 }
-
-// accepts reports whether the request would be accepted. It changes nothing.
-func (s *scene) accepts(r request) (bool, error) {
-	before := s.appointments[r.key()]
-	d := draft{scene: s, request: r, sheet: s.ledger.Sheet(), a: before.clone(), home: r.zone}
-	d.zone = before.zone(r.zone)
-	if r.kind == book {
-		err := d.bookNew()
-		return err == nil && d.refusal == nil, err
-	}
-	err := d.reschedule(before)
-	return err == nil && d.refusal == nil, err
-}

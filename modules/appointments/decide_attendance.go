@@ -10,7 +10,7 @@ import (
 
 // attend applies the attendance of each patient to the draft's session, and returns an error for
 // each field that is not possible. A patient without an entry attended the whole session.
-func (d *draft) attend(all []Attendance) []fault.Field {
+func (d sessionDraft) attend(all []Attendance) []fault.Field {
 	var fieldErrors []fault.Field
 	seen := map[uuid.UUID]bool{}
 	for i, entry := range all {
@@ -41,7 +41,7 @@ func (d *draft) attend(all []Attendance) []fault.Field {
 }
 
 // attendOne applies one entry, which has the given index in the request.
-func (d *draft) attendOne(p *Participant, i int, entry Attendance) []fault.Field {
+func (d sessionDraft) attendOne(p *Participant, i int, entry Attendance) []fault.Field {
 	p.Absent, p.Own = entry.absent(), nil
 	if entry.Start == nil && entry.End == nil {
 		return nil
@@ -80,7 +80,7 @@ func (d *draft) attendOne(p *Participant, i int, entry Attendance) []fault.Field
 
 // settleAbsent releases the units of an absent patient, or consumes the booked ones if the
 // organization has configured that, and writes the patient's part in the session.
-func (d *draft) settleAbsent(i int) error {
+func (d sessionDraft) settleAbsent(i int) error {
 	p := &d.a.Patients[i]
 	part := SessionPatient{
 		PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, UnitMinutes: p.UnitMinutes, Rounding: p.Rounding,

@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"omnirapeutic/platform/calendar"
-	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/patch"
 )
@@ -49,54 +47,12 @@ func (c Correction) check() error {
 	return errorOf(fieldErrors)
 }
 
-// current returns the session that the request names, or refuses the request.
-func (d *draft) current() (Session, bool) {
-	session, exists := d.sessions[d.a.key()]
-	switch {
-	case d.a.SessionID == nil || *d.a.SessionID != d.request.session || !exists:
-		d.refusal = ErrSessionVoided
-	default:
-		if err := d.correction.Match.Check(session.Version); err != nil {
-			d.refusal, _ = fault.From(err)
-		}
-	}
-	if d.refusal == nil {
-		d.refusal = refuseExported(session, d.caller)
-	}
-	return session, d.refusal == nil
-}
-
-// startVersion begins a new version of the appointment's session. The error is
-// [command.ErrSeparate] if an earlier request of the batch has changed the session, because every
-// version is stored.
-func (d *draft) startVersion(change SessionChange) error {
-	key := d.a.key()
-	if d.written[key] {
-		return command.ErrSeparate
-	}
-	s := d.sessions[key]
-	s.Patients = slices.Clone(s.Patients)
-	s.Version++
-	s.Change, s.ChangedBy, s.ChangeReason = change, new(d.caller.UserID), d.reason
-	s.UpdatedAt = d.now
-	d.session = &s
-	return nil
-}
-
-// takeBack reverses the consumption of a patient's units on the day, if there is one.
-func (d *draft) takeBack(p *Participant, day calendar.Date) error {
-	if p.Consumption == nil {
-		return nil
-	}
-	claim := d.claimFor(*p, uuid.Nil, 0, day)
-	claim.Corrects = *p.Consumption
-	p.Consumption, p.ReservationID = nil, nil
-	return d.sheet.Reverse(claim)
-}
+// correctionDraft is a draft whose session is corrected.
+type correctionDraft struct{ sessionDraft }
 
 // correct replaces the content of the appointment's session. It takes back the units that were
 // consumed, and consumes the units of the corrected session.
-func (d *draft) correct() error {
+func (d correctionDraft) correct() error {
 	session, ok := d.current()
 	if !ok {
 		return nil
@@ -135,7 +91,7 @@ func (d *draft) correct() error {
 
 // refuseCorrection applies the corrected patients, and returns an error for records that do not
 // exist or match, invalid times, and practitioners who may not render the service.
-func (d *draft) refuseCorrection(session Session) *fault.Error {
+func (d correctionDraft) refuseCorrection(session Session) *fault.Error {
 	fieldErrors := append(d.unknown(), d.misplaced(d.session.ServiceDate)...)
 	if d.correction.Patients != nil {
 		fieldErrors = append(fieldErrors, d.correctPatients()...)
@@ -165,7 +121,7 @@ func (d *draft) refuseCorrection(session Session) *fault.Error {
 
 // correctPatients replaces the patients, and returns an error for each that does not exist or does
 // not match its authorization.
-func (d *draft) correctPatients() []fault.Field {
+func (d correctionDraft) correctPatients() []fault.Field {
 	var patients []Participant
 	var fieldErrors []fault.Field
 	usual := d.before.Patients[0]
@@ -202,14 +158,9 @@ func (d *draft) correctPatients() []fault.Field {
 	return fieldErrors
 }
 
-// indexOf returns the index of a patient, or -1.
-func (a Appointment) indexOf(patient uuid.UUID) int {
-	return slices.IndexFunc(a.Patients, func(p Participant) bool { return p.PatientID == patient })
-}
-
 // correctsNothing reports whether the corrected session equals the present one, and no missing unit
 // could be consumed.
-func (d *draft) correctsNothing(session Session) bool {
+func (d correctionDraft) correctsNothing(session Session) bool {
 	if d.session.Span != session.Span || !slices.Equal(d.a.Practitioners, d.before.Practitioners) ||
 		!d.session.Place.equal(session.Place) || len(d.a.Patients) != len(d.before.Patients) {
 		return false
@@ -225,7 +176,7 @@ func (d *draft) correctsNothing(session Session) bool {
 
 // keeps returns the index of a patient in the present session, and whether the units stay consumed
 // as they are.
-func (d *draft) keeps(i int, session Session) (at int, kept bool) {
+func (d correctionDraft) keeps(i int, session Session) (at int, kept bool) {
 	p := d.a.Patients[i]
 	at = d.before.indexOf(p.PatientID)
 	if at < 0 {
@@ -240,7 +191,7 @@ func (d *draft) keeps(i int, session Session) (at int, kept bool) {
 
 // settleAgain takes back the units of the present session, and consumes the units of the corrected
 // one. Units that stay the same are not touched.
-func (d *draft) settleAgain(session Session) error {
+func (d correctionDraft) settleAgain(session Session) error {
 	stays := map[uuid.UUID]bool{}
 	for i, p := range d.a.Patients {
 		if at, kept := d.keeps(i, session); kept {
@@ -273,43 +224,11 @@ func (d *draft) settleAgain(session Session) error {
 	return nil
 }
 
-// void takes back the units of the appointment's session, which did not take place, and gives the
-// appointment the requested status.
-func (d *draft) void() error {
-	session, ok := d.current()
-	if !ok {
-		return nil
+// correctPlace applies the corrected place to the appointment and its session.
+func (d correctionDraft) correctPlace() {
+	d.a.Place = d.correction.Place.of(d.a.Place)
+	if d.correction.Place.relocates(d.before.Place) {
+		d.locate()
 	}
-	if err := d.startVersion(voided); err != nil {
-		return err
-	}
-	d.session.VoidedAt = new(d.now)
-	for i := range d.session.Patients {
-		part := &d.session.Patients[i]
-		part.Units, part.UnauthorizedUnits, part.Consumption = 0, 0, nil
-	}
-	d.session.sumUnauthorized()
-	for i := range d.a.Patients {
-		if err := d.takeBack(&d.a.Patients[i], session.ServiceDate); err != nil {
-			return err
-		}
-		d.a.Patients[i].ReservationID, d.a.Patients[i].Absent, d.a.Patients[i].Own = nil, false, nil
-	}
-	d.a.SessionID, d.a.Worked, d.a.StartedAt = nil, nil, nil
-	d.a.Status = d.voidedTo
-	d.touch()
-	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
-	for i := range d.a.Patients {
-		d.measure(&d.a.Patients[i], service)
-	}
-	switch d.a.Status {
-	case Scheduled:
-		return d.bookTime()
-	case NoShow:
-		d.close()
-		return d.ownClaims(d.settleNoShow)
-	default:
-		d.close()
-		return d.ownClaims(func() error { return nil })
-	}
+	d.session.Place = d.a.Place
 }

@@ -5,6 +5,15 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
+// takeModifiers copies the patients' modifiers from the appointment of the session.
+func (s *Session) takeModifiers(a Appointment) {
+	for i := range s.Patients {
+		if at := a.indexOf(s.Patients[i].PatientID); at >= 0 {
+			s.Patients[i].Modifiers = a.Patients[at].Modifiers
+		}
+	}
+}
+
 // setModifiers gives each patient the modifiers of the service on the day: the given ones, or else
 // by the rules of the patient's payer.
 func (d *draft) setModifiers(on calendar.Date) {
@@ -24,13 +33,4 @@ func (d *draft) modifiersOf(p Participant, on calendar.Date) scheduling.Modifier
 	}
 	leading := d.rules.Practitioners[d.named(d.a.Practitioners[0])]
 	return scheduling.ModifiersBy(d.payerOn(p, on).Modifiers, p.Code, placeOfService, leading, on)
-}
-
-// takeModifiers copies the patients' modifiers from the appointment of the session.
-func (s *Session) takeModifiers(a Appointment) {
-	for i := range s.Patients {
-		if at := a.indexOf(s.Patients[i].PatientID); at >= 0 {
-			s.Patients[i].Modifiers = a.Patients[at].Modifiers
-		}
-	}
 }

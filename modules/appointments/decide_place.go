@@ -87,6 +87,52 @@ func (c PlaceChange) named() Place {
 	return Place{LocationID: c.LocationID.Value, SupervisingPractitionerID: c.SupervisingPractitionerID.Value}
 }
 
+// The offsets of time zones from UTC: the dates of an instant on Earth lie between them.
+const (
+	westernmost = -12 * time.Hour
+	easternmost = 14 * time.Hour
+)
+
+// addPlaces adds the locations and supervising practitioners that the appointment may get.
+func (n *needs) addPlaces(s subject) {
+	for _, p := range s.places {
+		if p.LocationID != nil {
+			n.question.Locations = append(n.question.Locations, record.Of(s.organization, *p.LocationID))
+		}
+		if p.SupervisingPractitionerID != nil {
+			n.question.Practitioners = append(n.question.Practitioners, record.Of(s.organization, *p.SupervisingPractitionerID))
+		}
+	}
+}
+
+// datesOf returns the possible service dates of a start. The time zones of locations are not known
+// before the locations are read.
+func (s subject) datesOf(start time.Time) []calendar.Date {
+	if !s.hasLocation() {
+		return []calendar.Date{calendar.DateIn(start, s.zone)}
+	}
+	var all []calendar.Date
+	last := calendar.DateIn(start.Add(easternmost), time.UTC)
+	for day := calendar.DateIn(start.Add(westernmost), time.UTC); !day.After(last); day = day.AddDays(1) {
+		all = append(all, day)
+	}
+	return all
+}
+
+func (s subject) hasLocation() bool {
+	for _, p := range s.places {
+		if p.LocationID != nil || p.TimeZone != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// dayAnywhere returns the span of a day in all time zones.
+func dayAnywhere(day calendar.Date) Span {
+	return Span{day.Time().Add(-easternmost), day.AddDays(1).Time().Add(-westernmost)}
+}
+
 // locate takes the time zone and, unless it has one, the place of service from the appointment's
 // location. The service date and all dates of the decision follow that time zone.
 func (d *draft) locate() {
@@ -136,74 +182,4 @@ func (d *draft) misplaced(on calendar.Date) []fault.Field {
 		})
 	}
 	return fieldErrors
-}
-
-// replace changes the place of an appointment without moving it. That is possible until it is
-// completed; a session is corrected instead.
-func (d *draft) replace() {
-	if !d.before.Status.Open() {
-		d.refusal = refuseTransition(d.before.Status, Scheduled)
-		return
-	}
-	if fieldErrors := d.misplaced(d.a.ServiceDate); len(fieldErrors) > 0 {
-		d.refusal = fault.InvalidFields(fieldErrors...)
-		return
-	}
-	d.setModifiers(d.a.ServiceDate)
-	d.touch()
-}
-
-// correctPlace applies the corrected place to the appointment and its session.
-func (d *draft) correctPlace() {
-	d.a.Place = d.correction.Place.of(d.a.Place)
-	if d.correction.Place.relocates(d.before.Place) {
-		d.locate()
-	}
-	d.session.Place = d.a.Place
-}
-
-// The offsets of time zones from UTC: the dates of an instant on Earth lie between them.
-const (
-	westernmost = -12 * time.Hour
-	easternmost = 14 * time.Hour
-)
-
-// addPlaces adds the locations and supervising practitioners that the appointment may get.
-func (n *needs) addPlaces(s subject) {
-	for _, p := range s.places {
-		if p.LocationID != nil {
-			n.question.Locations = append(n.question.Locations, record.Of(s.organization, *p.LocationID))
-		}
-		if p.SupervisingPractitionerID != nil {
-			n.question.Practitioners = append(n.question.Practitioners, record.Of(s.organization, *p.SupervisingPractitionerID))
-		}
-	}
-}
-
-// datesOf returns the possible service dates of a start. The time zones of locations are not known
-// before the locations are read.
-func (s subject) datesOf(start time.Time) []calendar.Date {
-	if !s.hasLocation() {
-		return []calendar.Date{calendar.DateIn(start, s.zone)}
-	}
-	var all []calendar.Date
-	last := calendar.DateIn(start.Add(easternmost), time.UTC)
-	for day := calendar.DateIn(start.Add(westernmost), time.UTC); !day.After(last); day = day.AddDays(1) {
-		all = append(all, day)
-	}
-	return all
-}
-
-func (s subject) hasLocation() bool {
-	for _, p := range s.places {
-		if p.LocationID != nil || p.TimeZone != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// dayAnywhere returns the span of a day in all time zones.
-func dayAnywhere(day calendar.Date) Span {
-	return Span{day.Time().Add(-easternmost), day.AddDays(1).Time().Add(-westernmost)}
 }

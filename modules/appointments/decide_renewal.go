@@ -53,17 +53,6 @@ func (s *bookingState) withoutOvertaken(r request) request {
 	return r
 }
 
-// moveUnits moves the patient's units to the other authorization. The appointment is decided like a
-// new booking with that authorization, on the current date of its start.
-func (d *draft) moveUnits() error {
-	i := d.a.patientOn(d.transfer.From)
-	if err := d.changeAuthorization(i, d.transfer.To); err != nil {
-		return err
-	}
-	d.touch()
-	return d.rebook()
-}
-
 func refuseRedate(occurrences []Occurrence) *fault.Error {
 	return ErrRedate.With(MoveRefusal{occurrences},
 		"%d of the %d appointments cannot have the service date of the new time zone.",

@@ -8,10 +8,17 @@ import (
 	"omnirapeutic/platform/fault"
 )
 
+// sameRoster reports whether the appointment has exactly these patients and authorizations.
+func sameRoster(roster []BookedPatient, a Appointment) bool {
+	return slices.EqualFunc(roster, a.Patients, func(wanted BookedPatient, p Participant) bool {
+		return wanted.PatientID == p.PatientID && wanted.AuthorizationID == p.AuthorizationID
+	})
+}
+
 // reschedule applies the change, and checks every rule again if the time, the staff or the
 // authorization changes.
-func (d *draft) reschedule(before Appointment) error {
-	c := d.change
+func (d bookingDraft) reschedule() error {
+	before, c := d.before, d.change
 	if err := c.Match.Check(before.Version); err != nil {
 		d.refusal, _ = fault.From(err)
 		return nil
@@ -37,11 +44,9 @@ func (d *draft) reschedule(before Appointment) error {
 	return nil
 }
 
-func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
-
 // rebook checks an appointment again like a new booking. Every change of a time, staff,
 // authorization or service date uses it.
-func (d *draft) rebook() error {
+func (d bookingDraft) rebook() error {
 	d.locate()
 	fieldErrors := slices.Concat(d.a.Span.fieldErrors(), d.unknown(), d.misplaced(d.a.ServiceDate))
 	if authorization := d.change.AuthorizationID; authorization.Given {
@@ -68,16 +73,9 @@ func (d *draft) rebook() error {
 	return d.bookTime()
 }
 
-// sameRoster reports whether the appointment has exactly these patients and authorizations.
-func sameRoster(roster []BookedPatient, a Appointment) bool {
-	return slices.EqualFunc(roster, a.Patients, func(wanted BookedPatient, p Participant) bool {
-		return wanted.PatientID == p.PatientID && wanted.AuthorizationID == p.AuthorizationID
-	})
-}
-
 // changeRoster replaces the patients. It releases the units of patients who are removed or get another
 // authorization, and returns an error for each patient who does not match.
-func (d *draft) changeRoster(roster []BookedPatient) ([]fault.Field, error) {
+func (d bookingDraft) changeRoster(roster []BookedPatient) ([]fault.Field, error) {
 	keeps := map[uuid.UUID]bool{}
 	patients := make([]Participant, len(roster))
 	for i, wanted := range roster {
@@ -104,7 +102,7 @@ func (d *draft) changeRoster(roster []BookedPatient) ([]fault.Field, error) {
 }
 
 // changeAuthorization releases the patient's units on the old authorization if the new one differs.
-func (d *draft) changeAuthorization(i int, to uuid.UUID) error {
+func (d bookingDraft) changeAuthorization(i int, to uuid.UUID) error {
 	p := &d.a.Patients[i]
 	if p.AuthorizationID == to {
 		return nil
@@ -116,4 +114,30 @@ func (d *draft) changeAuthorization(i int, to uuid.UUID) error {
 	}
 	p.AuthorizationID, p.ReservationID = to, nil
 	return nil
+}
+
+// replace changes the place of an appointment without moving it. That is possible until it is
+// completed; a session is corrected instead.
+func (d bookingDraft) replace() {
+	if !d.before.Status.Open() {
+		d.refusal = refuseTransition(d.before.Status, Scheduled)
+		return
+	}
+	if fieldErrors := d.misplaced(d.a.ServiceDate); len(fieldErrors) > 0 {
+		d.refusal = fault.InvalidFields(fieldErrors...)
+		return
+	}
+	d.setModifiers(d.a.ServiceDate)
+	d.touch()
+}
+
+// moveUnits moves the patient's units to the other authorization. The appointment is decided like a
+// new booking with that authorization, on the current date of its start.
+func (d bookingDraft) moveUnits() error {
+	i := d.a.patientOn(d.transfer.From)
+	if err := d.changeAuthorization(i, d.transfer.To); err != nil {
+		return err
+	}
+	d.touch()
+	return d.rebook()
 }

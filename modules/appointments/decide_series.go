@@ -89,7 +89,7 @@ func (s *scene) giveBack(sheet *authorization.Sheet, parts []request) error {
 		if len(s.moving([]request{part})) == 0 {
 			continue
 		}
-		d := draft{scene: s, request: part, sheet: sheet, a: a}
+		d := s.draftOf(sheet, part)
 		for i, p := range a.Patients {
 			if p.ReservationID == nil {
 				continue

@@ -13,9 +13,47 @@ import (
 	"omnirapeutic/platform/record"
 )
 
+// realTime returns the worked time of a completed appointment, or the time of one in progress: from
+// its start to its booked end.
+func realTime(a Appointment) Span {
+	switch {
+	case a.Worked != nil:
+		return *a.Worked
+	case a.Status == InProgress && a.StartedAt != nil && a.StartedAt.Before(a.End):
+		return Span{a.StartedAt.Truncate(time.Minute), a.End}
+	default:
+		return Span{}
+	}
+}
+
+func overlapOf(other Appointment, a, b Span) SessionOverlap {
+	common := Span{a.Start, a.End}
+	if b.Start.After(common.Start) {
+		common.Start = b.Start
+	}
+	if b.End.Before(common.End) {
+		common.End = b.End
+	}
+	common = common.utc()
+	return SessionOverlap{
+		AppointmentID: other.ID, SessionID: other.SessionID, StartTime: common.Start, EndTime: common.End,
+		Minutes: common.Minutes(),
+	}
+}
+
+func (o SessionOverlap) ofPractitioner(id uuid.UUID) SessionOverlap {
+	o.PractitionerID = &id
+	return o
+}
+
+func (o SessionOverlap) ofPatient(id uuid.UUID) SessionOverlap {
+	o.PatientID = &id
+	return o
+}
+
 // refuseOverlap returns [ErrSessionOverlap] if the draft's session overlaps the real time of other
 // work. A reason accepts the overlap, and is stored; so does the reason of the version before.
-func (d *draft) refuseOverlap(reason *string) *fault.Error {
+func (d sessionDraft) refuseOverlap(reason *string) *fault.Error {
 	found := d.sessionOverlaps()
 	accepted := d.session.OverlapReason
 	if reason == nil && accepted != nil && len(found) > 0 {
@@ -37,7 +75,7 @@ func (d *draft) refuseOverlap(reason *string) *fault.Error {
 }
 
 // describe returns a text about an overlap, with local times.
-func (d *draft) describe(o SessionOverlap) string {
+func (d sessionDraft) describe(o SessionOverlap) string {
 	who := "The patient"
 	if o.PractitionerID != nil {
 		who = d.rules.Practitioners[d.named(*o.PractitionerID)].Name
@@ -48,23 +86,10 @@ func (d *draft) describe(o SessionOverlap) string {
 		localSpanOn(d.dateOf(d.session.Start), span, d.zone), o.Minutes)
 }
 
-// realTime returns the worked time of a completed appointment, or the time of one in progress: from
-// its start to its booked end.
-func realTime(a Appointment) Span {
-	switch {
-	case a.Worked != nil:
-		return *a.Worked
-	case a.Status == InProgress && a.StartedAt != nil && a.StartedAt.Before(a.End):
-		return Span{a.StartedAt.Truncate(time.Minute), a.End}
-	default:
-		return Span{}
-	}
-}
-
 // sessionOverlaps returns the overlaps of the draft's session with other real work: of each
 // practitioner, and of each patient within a track or with a service that may not run at the same
 // time.
-func (d *draft) sessionOverlaps() []SessionOverlap {
+func (d sessionDraft) sessionOverlaps() []SessionOverlap {
 	var found []SessionOverlap
 	mayOverlap := d.rules.Organizations[d.a.OrganizationID].MayOverlap
 	for _, key := range slices.SortedFunc(maps.Keys(d.scene.appointments), record.Key.Compare) {
@@ -94,29 +119,4 @@ func (d *draft) sessionOverlaps() []SessionOverlap {
 		}
 	}
 	return found
-}
-
-func overlapOf(other Appointment, a, b Span) SessionOverlap {
-	common := Span{a.Start, a.End}
-	if b.Start.After(common.Start) {
-		common.Start = b.Start
-	}
-	if b.End.Before(common.End) {
-		common.End = b.End
-	}
-	common = common.utc()
-	return SessionOverlap{
-		AppointmentID: other.ID, SessionID: other.SessionID, StartTime: common.Start, EndTime: common.End,
-		Minutes: common.Minutes(),
-	}
-}
-
-func (o SessionOverlap) ofPractitioner(id uuid.UUID) SessionOverlap {
-	o.PractitionerID = &id
-	return o
-}
-
-func (o SessionOverlap) ofPatient(id uuid.UUID) SessionOverlap {
-	o.PatientID = &id
-	return o
 }

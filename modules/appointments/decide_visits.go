@@ -26,8 +26,28 @@ type visit struct {
 	practitioner   uuid.UUID // zero: the work of all practitioners is rounded together
 }
 
+// recount is a change of units of another appointment of a visit.
+type recount struct {
+	appointment record.Key
+	patient     int // the index of the patient
+	units       int
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// visitDraft is a draft whose units are rounded together with the units of other appointments.
+type visitDraft struct{ *draft }
+
 // visitOf returns the visit of a participant, and whether its payer rounds by visits.
-func (d *draft) visitOf(a Appointment, p Participant) (visit, bool) {
+func (d visitDraft) visitOf(a Appointment, p Participant) (visit, bool) {
 	day := d.dayOf(a)
 	rules := d.payerOn(p, day)
 	v := visit{
@@ -48,20 +68,17 @@ func (d *draft) visitOf(a Appointment, p Participant) (visit, bool) {
 
 // dayOf returns the service date: of the session if the appointment has one, otherwise of the
 // booking.
-func (d *draft) dayOf(a Appointment) calendar.Date {
+func (d visitDraft) dayOf(a Appointment) calendar.Date {
 	if a.Worked != nil {
 		return calendar.DateIn(a.Worked.Start, a.zone(d.home))
 	}
 	return a.ServiceDate
 }
 
-// counts reports whether an appointment's minutes count in its visits.
-func (s Status) counts() bool { return s == Completed || s.Open() }
-
 // shareOf returns the units of a patient of the draft's appointment, and the rule that applies.
 // Sessions are rounded with sessions only, so that the units to bill do not depend on plans.
 // Appointments to come are rounded with both.
-func (d *draft) shareOf(p Participant) int {
+func (d visitDraft) shareOf(p Participant) int {
 	v, together := d.visitOf(d.a, p)
 	if !together {
 		return unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes)
@@ -70,7 +87,7 @@ func (d *draft) shareOf(p Participant) int {
 }
 
 // sharesIn returns the units of each member of a visit, with the draft's appointment as it would be.
-func (d *draft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
+func (d visitDraft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
 	var members []member
 	add := func(a Appointment) {
 		if !a.Status.counts() || sessionsOnly && a.Status != Completed {
@@ -91,16 +108,9 @@ func (d *draft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
 	return shares(v.method, v.unitMinutes, members)
 }
 
-// recount is a change of units of another appointment of a visit.
-type recount struct {
-	appointment record.Key
-	patient     int // the index of the patient
-	units       int
-}
-
 // recounts returns the appointments of the draft's visits, before and after the change, whose units
 // change. They are sorted: appointments that lose units come first.
-func (d *draft) recounts(before Appointment) []recount {
+func (d visitDraft) recounts(before Appointment) []recount {
 	visits := map[visit]bool{}
 	for _, a := range []Appointment{before, d.a} {
 		if !a.Status.counts() {
@@ -137,24 +147,14 @@ func (d *draft) recounts(before Appointment) []recount {
 	return all
 }
 
-func (d *draft) grows(r recount) bool {
+func (d visitDraft) grows(r recount) bool {
 	return r.units > d.scene.appointments[r.appointment].Patients[r.patient].Units
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // recountVisits changes the units of the other appointments of the draft's visits that lose units or,
 // if grow is set, gain units. It returns the rules that prevent more units. An appointment that cannot
 // get its share keeps its units, and its session consumes the available ones.
-func (d *draft) recountVisits(all []recount, grow bool) ([]*fault.Error, error) {
+func (d visitDraft) recountVisits(all []recount, grow bool) ([]*fault.Error, error) {
 	var reasons []*fault.Error
 	for _, r := range all {
 		if d.grows(r) != grow {
@@ -167,7 +167,7 @@ func (d *draft) recountVisits(all []recount, grow bool) ([]*fault.Error, error) 
 		}
 		reasons = append(reasons, against...)
 		if len(against) == 0 {
-			d.siblings[r.appointment] = other
+			d.siblings[r.appointment] = other.draft
 		}
 	}
 	return reasons, nil
@@ -175,7 +175,7 @@ func (d *draft) recountVisits(all []recount, grow bool) ([]*fault.Error, error) 
 
 // withVisits makes the draft's own claims, and changes the units of the other appointments of its
 // visits. It returns the rules that prevent the latter.
-func (d *draft) withVisits(own func() error) ([]*fault.Error, error) {
+func (d visitDraft) withVisits(own func() error) ([]*fault.Error, error) {
 	all := d.recounts(d.before)
 	if _, err := d.recountVisits(all, false); err != nil {
 		return nil, err
@@ -187,15 +187,15 @@ func (d *draft) withVisits(own func() error) ([]*fault.Error, error) {
 }
 
 // ownClaims is withVisits for a change that no rule can prevent.
-func (d *draft) ownClaims(own func() error) error {
+func (d visitDraft) ownClaims(own func() error) error {
 	_, err := d.withVisits(own)
 	return err
 }
 
 // sibling returns a draft of another appointment of the visit, on the same sheet.
-func (d *draft) sibling(key record.Key) *draft {
+func (d visitDraft) sibling(key record.Key) visitDraft {
 	if existing, ok := d.siblings[key]; ok {
-		return existing
+		return visitDraft{existing}
 	}
 	other := &draft{scene: d.scene, request: d.request, sheet: d.sheet, a: d.scene.appointments[key].clone()}
 	other.before, other.home = d.scene.appointments[key], d.home
@@ -205,12 +205,12 @@ func (d *draft) sibling(key record.Key) *draft {
 		other.request.reservations[i] = uuid.NewSHA1(d.ID, []byte(other.a.ID.String()+strconv.Itoa(i)))
 	}
 	other.touch()
-	return other
+	return visitDraft{other}
 }
 
 // takeShare gives the patient the units: it resizes the reservation of an open appointment, and
 // makes a new version of a session.
-func (d *draft) takeShare(r recount) ([]*fault.Error, error) {
+func (d visitDraft) takeShare(r recount) ([]*fault.Error, error) {
 	p := &d.a.Patients[r.patient]
 	unchanged := *p
 	p.Units = r.units

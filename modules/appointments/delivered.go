@@ -34,4 +34,7 @@ type CoveredUnits struct {
 	SessionID       uuid.UUID
 	Version         int
 	Units           int
+	// AppointmentID is the appointment of the present version of a session that took place; nil: the
+	// version is an earlier one, or the session is voided.
+	AppointmentID *uuid.UUID
 }

@@ -74,7 +74,9 @@ type Dependencies struct {
 // base has what all services of this module need.
 type base struct {
 	Dependencies
-	store store
+	store     store
+	hours     availabilityStore
+	delivered deliveredStore
 }
 
 // now returns the current time with PostgreSQL's precision.

@@ -135,20 +135,20 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"a practitioner's feed": func(ctx context.Context) error {
-			_, err := s.calendar(ctx, Feed{OrganizationID: organization, PractitionerID: &who}, week)
+			_, err := feedStore{}.calendar(ctx, Feed{OrganizationID: organization, PractitionerID: &who}, week)
 			return err
 		},
 		"a patient's feed": func(ctx context.Context) error {
-			_, err := s.calendar(ctx, Feed{OrganizationID: organization, PatientID: &patient}, week)
+			_, err := feedStore{}.calendar(ctx, Feed{OrganizationID: organization, PatientID: &patient}, week)
 			return err
 		},
 		"the feed of a token": func(ctx context.Context) error {
 			token := sha256.Sum256([]byte("1"))
-			_, err := s.feedOf(ctx, token[:])
+			_, err := feedStore{}.feedOf(ctx, token[:])
 			return err
 		},
 		"a practitioner's hours": func(ctx context.Context) error {
-			_, err := s.availability(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("a1")}})
+			_, err := availabilityStore{}.availability(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("a1")}})
 			return err
 		},
 		"the series of an appointment": func(ctx context.Context) error {

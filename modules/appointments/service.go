@@ -17,7 +17,7 @@ type Service struct {
 
 // New returns the services.
 func New(d Dependencies) *Service {
-	b := base{d, store{}}
+	b := base{Dependencies: d}
 	c := newCommands(b)
 	availability := &AvailabilityService{base: b}
 	return &Service{
@@ -28,7 +28,7 @@ func New(d Dependencies) *Service {
 		CorrectionService:   &CorrectionService{c},
 		RenewalService:      &RenewalService{c},
 		AvailabilityService: availability,
-		FeedService:         &FeedService{b},
+		FeedService:         &FeedService{base: b},
 		ReminderService:     &ReminderService{b},
 	}
 }

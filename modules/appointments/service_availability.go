@@ -52,7 +52,7 @@ func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Ti
 	if visible, err := seesPractitioner(ctx, key.ID); err != nil || !visible {
 		return Timetable{}, cmp.Or[error](err, ErrNoPractitioner)
 	}
-	found, err := s.store.availability(ctx, []record.Key{key})
+	found, err := s.hours.availability(ctx, []record.Key{key})
 	if t, ok := found[key]; ok {
 		return t, err
 	}
@@ -82,7 +82,7 @@ func (s *AvailabilityService) SetAvailability(
 		}
 		after := Timetable{PractitionerID: practitioner, Availability: a, Version: before.Version + 1}
 		now := s.now()
-		if err := s.store.saveAvailability(ctx, key.OrganizationID, after, now); err != nil {
+		if err := s.hours.saveAvailability(ctx, key.OrganizationID, after, now); err != nil {
 			return Timetable{}, err
 		}
 		e := trail.By(caller)
@@ -177,7 +177,7 @@ func (s *AvailabilityService) warnings(
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.Database, "availability.warn", func(ctx context.Context) ([]Warning, error) {
-		tables, err := s.store.availability(ctx, keys)
+		tables, err := s.hours.availability(ctx, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +210,7 @@ func (s *AvailabilityService) practitionersWithAvailability(
 	return s.withAvailability.Get(organization, s.Clock(), func() (map[uuid.UUID]bool, error) {
 		ids, err := db.Snapshot(ctx, s.Database, "availability.practitioners",
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				return s.store.practitionersWithAvailability(ctx, organization)
+				return s.hours.practitionersWithAvailability(ctx, organization)
 			})
 		known := map[uuid.UUID]bool{}
 		for _, id := range ids {

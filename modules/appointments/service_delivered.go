@@ -16,7 +16,7 @@ import (
 func (s *SessionService) Delivered(
 	ctx context.Context, from, to calendar.Date, ids []uuid.UUID,
 ) ([]Delivered, error) {
-	found, err := s.store.delivered(ctx, from, to, ids)
+	found, err := s.delivered.delivered(ctx, from, to, ids)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -39,11 +39,11 @@ func (s *SessionService) Delivered(
 // exported session refuses notes, and corrections by callers who may not correct every session. It
 // works in the transaction of the context and fails without one.
 func (s *SessionService) SetExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
-	return s.store.setExported(ctx, sessions, at)
+	return s.delivered.setExported(ctx, sessions, at)
 }
 
 // CoveredUnits returns the units of all versions of sessions on authorizations, for verifications. It
 // works in the transaction of the context and needs no caller.
 func (s *SessionService) CoveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
-	return s.store.coveredUnits(ctx, authorizations)
+	return s.delivered.coveredUnits(ctx, authorizations)
 }

@@ -20,7 +20,10 @@ import (
 )
 
 // FeedService manages calendar feeds.
-type FeedService struct{ base }
+type FeedService struct {
+	base
+	feeds feedStore
+}
 
 // CreateFeed creates a feed of a practitioner's or a patient's appointments and returns it with its
 // token: 256 random bits, of which only the hash is stored. Errors: [ErrNoOwner],
@@ -56,7 +59,7 @@ func (s *FeedService) CreateFeed(ctx context.Context, practitioner, patient *uui
 		if err := f.mayShow(ctx, caller); err != nil {
 			return Feed{}, err
 		}
-		if err := s.store.insertFeed(ctx, f); err != nil {
+		if err := s.feeds.insertFeed(ctx, f); err != nil {
 			return Feed{}, err
 		}
 		return f, s.Audit.Record(ctx, []trail.Event{feedEvent(caller, "calendar.create", f, f.CreatedAt)})
@@ -107,7 +110,7 @@ func (s *FeedService) Feeds(ctx context.Context) ([]Feed, error) {
 		return nil, err
 	}
 	return db.Snapshot(ctx, s.Database, "calendar.list", func(ctx context.Context) ([]Feed, error) {
-		found, err := s.store.feeds(ctx)
+		found, err := s.feeds.feeds(ctx)
 		for _, f := range found {
 			if f.PatientID != nil {
 				trail.Show(ctx, trail.Subject{Type: subjectFeed, ID: f.ID, PatientID: *f.PatientID})
@@ -124,7 +127,7 @@ func (s *FeedService) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	_, err = db.Serializable(ctx, s.Database, "calendar.revoke", func(ctx context.Context) (struct{}, error) {
-		f, err := s.store.deleteFeed(ctx, id)
+		f, err := s.feeds.deleteFeed(ctx, id)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -146,7 +149,7 @@ type feedRead struct {
 // revoked or is closed; [trail.ErrNotRecorded].
 func (s *FeedService) Calendar(ctx context.Context, token string) (string, error) {
 	read, err := db.Snapshot(ctx, s.Database, "calendar.read", func(ctx context.Context) (feedRead, error) {
-		f, err := s.store.feedOf(ctx, hashOfToken(token))
+		f, err := s.feeds.feedOf(ctx, hashOfToken(token))
 		if err != nil {
 			return feedRead{}, err
 		}
@@ -154,7 +157,7 @@ func (s *FeedService) Calendar(ctx context.Context, token string) (string, error
 		if err != nil || closed {
 			return feedRead{feed: f, closed: closed}, err
 		}
-		found, err := s.store.calendar(ctx, f, feedWindow(s.now()))
+		found, err := s.feeds.calendar(ctx, f, feedWindow(s.now()))
 		return feedRead{feed: f, found: found}, err
 	}, db.AllOrganizations())
 	if err != nil {

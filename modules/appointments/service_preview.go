@@ -242,7 +242,7 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 	for i, id := range v.requested.Practitioners {
 		staff[i] = record.Of(r.caller.OrganizationID, id)
 	}
-	tables, err := s.store.availability(ctx, staff)
+	tables, err := s.hours.availability(ctx, staff)
 	for _, t := range tables {
 		if t.Known() {
 			v.hours = append(v.hours, t.Availability)

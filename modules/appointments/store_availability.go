@@ -21,9 +21,12 @@ type availabilityRow struct {
 	UpdatedAt      time.Time
 }
 
+// availabilityStore stores the working hours and absences of practitioners.
+type availabilityStore struct{}
+
 // availability returns the availability of the practitioners for whom it has been set. Index: the
 // primary key.
-func (store) availability(ctx context.Context, practitioners []record.Key) (map[record.Key]Timetable, error) {
+func (availabilityStore) availability(ctx context.Context, practitioners []record.Key) (map[record.Key]Timetable, error) {
 	rows, err := lookUp[availabilityRow](ctx, practitioners, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
@@ -44,7 +47,7 @@ func (store) availability(ctx context.Context, practitioners []record.Key) (map[
 }
 
 // saveAvailability replaces a practitioner's availability.
-func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Timetable, now time.Time) error {
+func (availabilityStore) saveAvailability(ctx context.Context, organization uuid.UUID, t Timetable, now time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (store) saveAvailability(ctx context.Context, organization uuid.UUID, t Tim
 
 // practitionersWithAvailability returns the practitioners for whom availability has been set.
 // Index: the primary key.
-func (store) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) ([]uuid.UUID, error) {
+func (availabilityStore) practitionersWithAvailability(ctx context.Context, organization uuid.UUID) ([]uuid.UUID, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

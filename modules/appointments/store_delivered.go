@@ -11,9 +11,12 @@ import (
 	"omnirapeutic/platform/record"
 )
 
+// deliveredStore reads delivered sessions for billing.
+type deliveredStore struct{}
+
 // delivered returns sessions with their patients and practitioners, in three statements. Indexes:
 // sessions_by_start, whose range is wider than the service dates by the time zones; the primary keys.
-func (store) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
+func (deliveredStore) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (store) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.U
 }
 
 // setExported writes the time of the export of sessions. Index: the primary key.
-func (store) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
+func (deliveredStore) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -84,14 +87,15 @@ func (store) setExported(ctx context.Context, sessions []uuid.UUID, at *time.Tim
 
 // coveredUnits returns the units of the present and the earlier versions of sessions. Indexes:
 // appointment_patients by authorization, session_version_patients_by_authorization, the primary keys.
-func (store) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
+func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []CoveredUnits
 	err = tx.Raw(`
-		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units
+		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units,
+			CASE WHEN s.voided_at IS NULL THEN a.id END AS appointment_id
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id
 		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
@@ -99,7 +103,7 @@ func (store) coveredUnits(ctx context.Context, authorizations []record.Key) ([]C
 		JOIN session_patients v ON v.organization_id = s.organization_id AND v.session_id = s.id
 			AND v.patient_id = p.patient_id AND v.authorization_id = p.authorization_id
 		UNION ALL
-		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units
+		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units, NULL
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN session_version_patients v ON v.organization_id = k.organization_id AND v.authorization_id = k.id`,
 		db.KeyColumns(authorizations)...).Scan(&found).Error

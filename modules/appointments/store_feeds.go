@@ -12,7 +12,10 @@ import (
 // TableName returns the table name for gorm.
 func (Feed) TableName() string { return "calendar_feeds" }
 
-func (store) insertFeed(ctx context.Context, f Feed) error {
+// feedStore stores calendar feeds.
+type feedStore struct{}
+
+func (feedStore) insertFeed(ctx context.Context, f Feed) error {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return err
@@ -21,7 +24,7 @@ func (store) insertFeed(ctx context.Context, f Feed) error {
 }
 
 // feeds returns the feeds within the caller's record scope.
-func (store) feeds(ctx context.Context) ([]Feed, error) {
+func (feedStore) feeds(ctx context.Context) ([]Feed, error) {
 	tx, _, err := db.ScopedTenant(ctx, feedOwners)
 	if err != nil {
 		return nil, err
@@ -31,7 +34,7 @@ func (store) feeds(ctx context.Context) ([]Feed, error) {
 	return found, err
 }
 
-func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
+func (feedStore) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 	tx, _, err := db.ScopedTenant(ctx, feedOwners)
 	if err != nil {
 		return Feed{}, err
@@ -48,7 +51,7 @@ func (store) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 }
 
 // feedOf returns the feed with the token. Index: calendar_feeds_token.
-func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
+func (feedStore) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return Feed{}, err
@@ -67,7 +70,7 @@ func (store) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 // calendar returns the appointments of a feed that overlap the span, including cancelled ones, with
 // the fields that the feed needs. Indexes: appointment_practitioners_by_start,
 // appointment_patients_by_start.
-func (store) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, error) {
+func (feedStore) calendar(ctx context.Context, f Feed, within Span) ([]Appointment, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

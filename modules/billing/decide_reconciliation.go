@@ -2,13 +2,16 @@ package billing
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 )
 
 // Balance compares the consumed units of an authorization with its lines. Units are on a line, wait
@@ -90,6 +93,56 @@ func (b book) reconcile(consumed []authorization.ConsumedUnits, from, to calenda
 		return cmp.Or(boolCompare(x.Agrees(), y.Agrees()), compareIDs(x.AuthorizationID, y.AuthorizationID))
 	})
 	return r
+}
+
+// exportedKey identifies the units of a version of a session on an authorization.
+type exportedKey struct {
+	organization, authorization, session uuid.UUID
+	version                              int
+}
+
+func keyOf(u appointments.CoveredUnits) exportedKey {
+	return exportedKey{u.OrganizationID, u.AuthorizationID, u.SessionID, u.Version}
+}
+
+// unreconciled reports the authorizations whose consumed units are not accounted for over all their
+// service dates. current has the units of versions of sessions on claims that the payer has; the other
+// units of present versions wait for a claim.
+func unreconciled(
+	snapshots []authorization.Snapshot, covered []appointments.CoveredUnits, current map[exportedKey]int,
+) []authorization.Discrepancy {
+	present := map[record.Key][]appointments.CoveredUnits{} // by authorization
+	for _, u := range covered {
+		if u.AppointmentID != nil {
+			of := record.Of(u.OrganizationID, u.AuthorizationID)
+			present[of] = append(present[of], u)
+		}
+	}
+	var problems []authorization.Discrepancy
+	for _, s := range snapshots {
+		balance := Balance{AuthorizationID: s.ID, Consumed: s.Used}
+		delivered := map[uuid.UUID]bool{}
+		for _, u := range present[record.Of(s.OrganizationID, s.ID)] {
+			delivered[*u.AppointmentID] = true
+			if units, exists := current[keyOf(u)]; exists {
+				balance.Exported += units
+			} else {
+				balance.Waiting += u.Units
+			}
+		}
+		for _, r := range s.Reservations {
+			if r.AppointmentID == nil || !delivered[*r.AppointmentID] {
+				balance.WithoutSession += r.Consumed
+			}
+		}
+		if !balance.Agrees() {
+			problems = append(problems, s.Discrepancy(checkReconciliation,
+				fmt.Sprintf("%d units consumed in the ledger", balance.Consumed),
+				fmt.Sprintf("%d on claims, %d waiting for a claim, %d without a session", balance.Exported, balance.Waiting,
+					balance.WithoutSession)))
+		}
+	}
+	return problems
 }
 
 // boolCompare sorts false before true.

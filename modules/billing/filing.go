@@ -41,30 +41,34 @@ func newFile(format Format, content string) File {
 
 // filedLine is a line in the CSV and the JSON file.
 type filedLine struct {
-	LineID           uuid.UUID     `json:"lineId"`
-	ClaimNumber      string        `json:"claimNumber"`
-	Frequency        Frequency     `json:"frequency"`
-	ControlNumber    string        `json:"payerControlNumber"` // of the claim that is replaced or voided
-	Payer            string        `json:"payer"`
-	PayerCode        string        `json:"payerCode"`
-	Patient          string        `json:"patient"`
-	MemberNumber     string        `json:"memberNumber"`
-	AuthNumber       string        `json:"authNumber"`
-	ServiceDate      calendar.Date `json:"serviceDate"`
-	Code             string        `json:"code"`
-	Modifiers        []string      `json:"modifiers"`
-	PlaceOfService   string        `json:"placeOfService"`
-	Units            int           `json:"units"`
-	Minutes          int           `json:"minutes"`
-	ChargeCents      int           `json:"chargeCents"`
-	Diagnoses        []string      `json:"diagnoses"`
-	RenderingNPI     string        `json:"renderingNpi"`
-	Rendering        string        `json:"rendering"`
-	SupervisingNPI   string        `json:"supervisingNpi"`
-	Supervising      string        `json:"supervising"`
-	SessionID        uuid.UUID     `json:"sessionId"`
-	SessionVersion   int           `json:"sessionVersion"`
-	DiagnosisPointer []string      `json:"diagnosisPointers"` // the positions of the diagnoses in the claim, from 1
+	LineID      uuid.UUID `json:"lineId"`
+	ClaimNumber string    `json:"claimNumber"` // The number of the claim for the payer.
+	// The frequency code of the claim: 1 original, 7 replacement, 8 void.
+	Frequency Frequency `json:"frequency"`
+	// The payer's number of the claim that is replaced or voided. Empty for an original claim.
+	ControlNumber  string        `json:"payerControlNumber"`
+	Payer          string        `json:"payer"`          // The name of the payer.
+	PayerCode      string        `json:"payerCode"`      // The payer's id in claims.
+	Patient        string        `json:"patient"`        // The last and the first name of the patient.
+	MemberNumber   string        `json:"memberNumber"`   // The member number of the patient's coverage.
+	AuthNumber     string        `json:"authNumber"`     // The payer's number of the authorization.
+	ServiceDate    calendar.Date `json:"serviceDate"`    // The day of the service.
+	Code           string        `json:"code"`           // The code of the service.
+	Modifiers      []string      `json:"modifiers"`      // The modifiers of the code.
+	PlaceOfService string        `json:"placeOfService"` // The place-of-service code.
+	Units          int           `json:"units"`          // The billed units.
+	Minutes        int           `json:"minutes"`        // The minutes of the service.
+	ChargeCents    int           `json:"chargeCents"`    // The charge in US cents.
+	Diagnoses      []string      `json:"diagnoses"`      // The ICD-10 codes, the principal one first.
+	RenderingNPI   string        `json:"renderingNpi"`   // The NPI of the rendering practitioner.
+	Rendering      string        `json:"rendering"`      // The last and the first name of that practitioner.
+	// The NPI of the supervising practitioner. Empty if there was none.
+	SupervisingNPI string    `json:"supervisingNpi"`
+	Supervising    string    `json:"supervising"` // The last and the first name of that practitioner.
+	SessionID      uuid.UUID `json:"sessionId"`
+	SessionVersion int       `json:"sessionVersion"` // The exported version of the session.
+	// The positions of the diagnoses in the claim, from 1.
+	DiagnosisPointer []string `json:"diagnosisPointers"`
 }
 
 // lines returns all lines of the claims.
@@ -93,12 +97,12 @@ func (f filing) lines() []filedLine {
 	return all
 }
 
-// filedExport is the JSON file.
+// filedExport is the JSON file of an export.
 type filedExport struct {
-	Number int           `json:"number"`
-	From   calendar.Date `json:"from"`
-	To     calendar.Date `json:"to"`
-	Lines  []filedLine   `json:"lines"`
+	Number int           `json:"number"` // The number of the export.
+	From   calendar.Date `json:"from"`   // The first service date.
+	To     calendar.Date `json:"to"`     // The last service date.
+	Lines  []filedLine   `json:"lines"`  // The lines in the order of the claims.
 }
 
 func (f filing) jsonDocument() (string, error) {

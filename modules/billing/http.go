@@ -46,7 +46,7 @@ func (s *Service) exportRoutes() []httpx.Route {
 			Name: "createBillingExport", Summary: "Export the ready lines of a payer",
 			Description: "Takes all ready lines of the payer in the period, groups them to one claim for each authorization " +
 				"number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided " +
-				"session is replaced (frequency code 7) or voided (8) as a whole.",
+				"session is replaced (frequency code 7) by one with all lines that are left, or voided (8) when none is left.",
 			Refusals: []*fault.Error{ErrNothingReady},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleExport),
 		},
@@ -91,25 +91,25 @@ func (s *Service) exportRoutes() []httpx.Route {
 
 // fileRoutes returns the downloads of the files of an export.
 func (s *Service) fileRoutes() []httpx.Route {
-	var routes []httpx.Route
-	for _, f := range []struct {
-		format            Format
-		path, media, name string
-		summary           string
-	}{
-		{CSV, "csv", "text/csv", "Csv", "Download an export as CSV"},
-		{JSON, "json", "application/octet-stream", "Json", "Download an export as JSON"},
-		{X12, "x12", "application/EDI-X12", "X12", "Download an export as X12 837P"},
-	} {
-		routes = append(routes, httpx.Route{
-			Method: http.MethodGet, Path: "/billing/exports/:id/" + f.path, Permission: permission.BillingRead,
-			Reads: subjectClaim, Name: "downloadBillingExport" + f.name, Summary: f.summary,
-			Description: "The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.",
-			Refusals:    []*fault.Error{ErrExportNotFound},
-			Endpoint:    httpx.HandleDocument(f.media, fileFresh, s.handleFile(f.format)),
-		})
+	return []httpx.Route{
+		fileRoute("csv", "Csv", "Download an export as CSV",
+			httpx.HandleFile[byID, httpx.None]("text/csv", fileFresh, s.handleFile(CSV))),
+		fileRoute("json", "Json", "Download an export as JSON",
+			httpx.HandleFile[byID, filedExport]("application/json", fileFresh, s.handleFile(JSON))),
+		fileRoute("x12", "X12", "Download an export as X12 837P",
+			httpx.HandleFile[byID, httpx.None]("application/EDI-X12", fileFresh, s.handleFile(X12))),
 	}
-	return routes
+}
+
+func fileRoute(path, name, summary string, endpoint httpx.Endpoint) httpx.Route {
+	return httpx.Route{
+		Method: http.MethodGet, Path: "/billing/exports/:id/" + path, Permission: permission.BillingRead,
+		Reads: subjectClaim, Name: "downloadBillingExport" + name, Summary: summary,
+		Description: "The file as the export wrote it. `" + httpx.HeaderChecksum + "` has its SHA-256, which is also in the " +
+			"export. It has no clinical text.",
+		Refusals: []*fault.Error{ErrExportNotFound},
+		Endpoint: endpoint,
+	}
 }
 
 type byID struct {

@@ -3,6 +3,8 @@ package billing
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -145,9 +147,14 @@ func (s *Service) handleControlNumber(ctx context.Context, in controlNumberReque
 	return claimBodyOf(c), err
 }
 
-func (s *Service) handleFile(format Format) func(ctx context.Context, in byID) (string, error) {
-	return func(ctx context.Context, in byID) (string, error) {
-		f, err := s.FileOf(ctx, in.ID, format)
-		return f.Content, err
+// handleFile returns the handler of the files of a format, which it also gives their ending.
+func (s *Service) handleFile(format Format) func(ctx context.Context, in byID) (httpx.File, error) {
+	return func(ctx context.Context, in byID) (httpx.File, error) {
+		e, err := s.FileOf(ctx, in.ID, format)
+		if err != nil {
+			return httpx.File{}, err
+		}
+		name := fmt.Sprintf("claims-%d.%s", e.Number, strings.ToLower(string(format)))
+		return httpx.File{Name: name, Content: e.Files[0].Content}, nil
 	}
 }

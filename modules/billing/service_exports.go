@@ -110,18 +110,24 @@ func (s *Service) ExportByID(ctx context.Context, id uuid.UUID) (Export, error) 
 	})
 }
 
-// FileOf returns a file of an export. The error is [ErrExportNotFound].
-func (s *Service) FileOf(ctx context.Context, export uuid.UUID, format Format) (File, error) {
-	return db.Snapshot(ctx, s.Database, "billing.file", func(ctx context.Context) (File, error) {
+// FileOf returns an export with only one of its files, with its content. The error is
+// [ErrExportNotFound].
+func (s *Service) FileOf(ctx context.Context, export uuid.UUID, format Format) (Export, error) {
+	return db.Snapshot(ctx, s.Database, "billing.file", func(ctx context.Context) (Export, error) {
+		e, err := s.store.export(ctx, export)
+		if err != nil {
+			return Export{}, err
+		}
 		f, err := s.store.file(ctx, export, format)
 		if err != nil {
-			return File{}, err
+			return Export{}, err
 		}
+		e.Files = []File{f}
 		claims, err := s.store.claims(ctx, export)
 		for _, c := range claims {
 			trail.Show(ctx, trail.Subject{Type: subjectClaim, ID: c.ID, PatientID: c.PatientID})
 		}
-		return f, err
+		return e, err
 	})
 }
 

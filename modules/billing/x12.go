@@ -2,10 +2,12 @@ package billing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
 	"omnirapeutic/modules/directory"
@@ -187,26 +189,45 @@ func (f filing) writeClaim(w *x12Writer, c Claim) {
 		diagnoses = append(diagnoses, qualifier+componentEnd+strings.ReplaceAll(code, ".", ""))
 	}
 	w.segment(diagnoses...)
-	f.writeProviders(w, first)
+	f.writeRendering(w, first.RenderingID)
+	supervisor := c.supervisor()
+	f.writeSupervisor(w, supervisor)
 	for i, l := range c.Lines {
 		f.writeLine(w, c, i, l)
-		if l.RenderingID != first.RenderingID || !sameID(l.SupervisingID, first.SupervisingID) {
-			f.writeProviders(w, l)
+		if l.RenderingID != first.RenderingID {
+			f.writeRendering(w, l.RenderingID)
+		}
+		if !sameID(l.SupervisingID, supervisor) {
+			f.writeSupervisor(w, l.SupervisingID)
 		}
 	}
 }
 
-// writeProviders writes the rendering and the supervising practitioner of a line.
-func (f filing) writeProviders(w *x12Writer, l Line) {
-	rendering := f.data.Practitioners[l.RenderingID]
+// supervisor returns the supervising practitioner of the claim: that of its first line, or nil if a
+// line has none, because the claim's applies to all lines that name no other one.
+func (c Claim) supervisor() *uuid.UUID {
+	if slices.ContainsFunc(c.Lines, func(l Line) bool { return l.SupervisingID == nil }) {
+		return nil
+	}
+	return c.Lines[0].SupervisingID
+}
+
+// writeRendering writes the rendering practitioner of a claim or a line.
+func (f filing) writeRendering(w *x12Writer, id uuid.UUID) {
+	rendering := f.data.Practitioners[id]
 	w.segment("NM1", "82", "1", x12Text(rendering.LastName, maxOrganization), x12Text(rendering.FirstName, maxFirstName),
 		"", "", "", "XX", textOf(rendering.NPI))
 	w.segment("PRV", "PE", "PXC", textOf(rendering.TaxonomyCode))
-	if l.SupervisingID != nil {
-		supervisor := f.data.Practitioners[*l.SupervisingID]
-		w.segment("NM1", "DQ", "1", x12Text(supervisor.LastName, maxOrganization),
-			x12Text(supervisor.FirstName, maxFirstName), "", "", "", "XX", textOf(supervisor.NPI))
+}
+
+// writeSupervisor writes the supervising practitioner of a claim or a line, if there is one.
+func (f filing) writeSupervisor(w *x12Writer, id *uuid.UUID) {
+	if id == nil {
+		return
 	}
+	supervisor := f.data.Practitioners[*id]
+	w.segment("NM1", "DQ", "1", x12Text(supervisor.LastName, maxOrganization),
+		x12Text(supervisor.FirstName, maxFirstName), "", "", "", "XX", textOf(supervisor.NPI))
 }
 
 func (f filing) writeLine(w *x12Writer, c Claim, i int, l Line) {

@@ -87,14 +87,15 @@ func (r Route) TakesKey() bool {
 }
 
 // Endpoint is a typed function that can answer a request. It is created by [Handle],
-// [HandleTable], [HandleDocument], [Download] or [Stream]. The zero value answers
+// [HandleTable], [HandleDocument], [HandleFile], [Download] or [Stream]. The zero value answers
 // nothing. Safe for concurrent use.
 type Endpoint struct {
 	In, Out reflect.Type // for generating the API contract
 	Status  int          // status of a successful answer
 	Params  []string     // names of the path parameters of In, sorted
 	Streams bool         // the answer does not end by itself: see [Stream]
-	Media   string       // media type of an answer other than JSON: see [HandleDocument]
+	Media   string       // media type of a document or a file: see [HandleDocument]
+	Saved   bool         // the answer is a file with a name and a checksum: see [HandleFile]
 	// Starts reports that the status is 202 while the work continues after the answer; see
 	// [HandleStart].
 	Starts bool

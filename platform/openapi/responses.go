@@ -60,9 +60,7 @@ func (b *builder) success(o Operation) Object {
 	case o.Endpoint.Streams:
 		answer.Set("content", Object{{"text/event-stream", b.media(o, o.Endpoint.Status, b.stream())}})
 	case o.Endpoint.Media != "":
-		headers.Set("ETag", header("A hash of the content, for `If-None-Match`."))
-		answer.Set("headers", headers)
-		answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, Object{{"type", "string"}})}})
+		b.document(o, &answer, headers)
 	default:
 		content := Object{{
 			"application/json", b.media(o, o.Endpoint.Status, Object{{"$ref", b.schemas.structure(out, given)}}),
@@ -75,6 +73,21 @@ func (b *builder) success(o Operation) Object {
 		answer.Set("content", content)
 	}
 	return answer
+}
+
+// document adds the headers and the content of a document or a file.
+func (b *builder) document(o Operation, answer *Object, headers Object) {
+	headers.Set("ETag", header("A hash of the content, for `If-None-Match`."))
+	if o.Endpoint.Saved {
+		headers.Set("Content-Disposition", header("The name of the file."))
+		headers.Set(httpx.HeaderChecksum, header("The SHA-256 of the file in hexadecimal."))
+	}
+	schema := Object{{"type", "string"}}
+	if o.Endpoint.Out != reflect.TypeFor[httpx.None]() {
+		schema = Object{{"$ref", b.schemas.structure(o.Endpoint.Out, given)}}
+	}
+	answer.Set("headers", headers)
+	answer.Set("content", Object{{o.Endpoint.Media, b.media(o, o.Endpoint.Status, schema)}})
 }
 
 // accepted is the answer while the work continues.

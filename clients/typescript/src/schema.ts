@@ -2659,7 +2659,7 @@ export interface paths {
         put?: never;
         /**
          * Export the ready lines of a payer
-         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) or voided (8) as a whole.
+         * @description Takes all ready lines of the payer in the period, groups them to one claim for each authorization number, locks their sessions, and writes three files: CSV, JSON and X12 837P. A claim with a corrected or voided session is replaced (frequency code 7) by one with all lines that are left, or voided (8) when none is left.
          *
          *     Permission: `billing:export`.
          */
@@ -2767,7 +2767,7 @@ export interface paths {
         };
         /**
          * Download an export as CSV
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -2789,7 +2789,7 @@ export interface paths {
         };
         /**
          * Download an export as JSON
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -2811,7 +2811,7 @@ export interface paths {
         };
         /**
          * Download an export as X12 837P
-         * @description The file as it was written by the export. Its SHA-256 is in the export. It has no clinical text.
+         * @description The file as the export wrote it. `X-Checksum-SHA256` has its SHA-256, which is also in the export. It has no clinical text.
          *
          *     Permission: `billing:read`.
          */
@@ -6369,6 +6369,80 @@ export interface components {
             format: "CSV" | "JSON" | "X12";
             /** @description The SHA-256 of the content in hexadecimal. */
             hash: string;
+        };
+        /** @description The JSON file of an export. */
+        FiledExport: {
+            /** @description The number of the export. */
+            number: number;
+            /**
+             * Format: date
+             * @description The first service date.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description The last service date.
+             */
+            to: string;
+            /** @description The lines in the order of the claims. */
+            lines: components["schemas"]["FiledLine"][];
+        };
+        /** @description A line in the CSV and the JSON file. */
+        FiledLine: {
+            /** Format: uuid */
+            lineId: string;
+            /** @description The number of the claim for the payer. */
+            claimNumber: string;
+            /**
+             * @description The frequency code of the claim: 1 original, 7 replacement, 8 void.
+             * @enum {string}
+             */
+            frequency: "1" | "7" | "8";
+            /** @description The payer's number of the claim that is replaced or voided. Empty for an original claim. */
+            payerControlNumber: string;
+            /** @description The name of the payer. */
+            payer: string;
+            /** @description The payer's id in claims. */
+            payerCode: string;
+            /** @description The last and the first name of the patient. */
+            patient: string;
+            /** @description The member number of the patient's coverage. */
+            memberNumber: string;
+            /** @description The payer's number of the authorization. */
+            authNumber: string;
+            /**
+             * Format: date
+             * @description The day of the service.
+             */
+            serviceDate: string;
+            /** @description The code of the service. */
+            code: string;
+            /** @description The modifiers of the code. */
+            modifiers: string[];
+            /** @description The place-of-service code. */
+            placeOfService: string;
+            /** @description The billed units. */
+            units: number;
+            /** @description The minutes of the service. */
+            minutes: number;
+            /** @description The charge in US cents. */
+            chargeCents: number;
+            /** @description The ICD-10 codes, the principal one first. */
+            diagnoses: string[];
+            /** @description The NPI of the rendering practitioner. */
+            renderingNpi: string;
+            /** @description The last and the first name of that practitioner. */
+            rendering: string;
+            /** @description The NPI of the supervising practitioner. Empty if there was none. */
+            supervisingNpi: string;
+            /** @description The last and the first name of that practitioner. */
+            supervising: string;
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The exported version of the session. */
+            sessionVersion: number;
+            /** @description The positions of the diagnoses in the claim, from 1. */
+            diagnosisPointers: string[];
         };
         /** @description A problem of an audit trail. */
         Finding: {
@@ -12781,6 +12855,8 @@ export type Feed = components['schemas']['Feed'];
 export type Feeds = components['schemas']['Feeds'];
 export type Field = components['schemas']['Field'];
 export type File = components['schemas']['File'];
+export type FiledExport = components['schemas']['FiledExport'];
+export type FiledLine = components['schemas']['FiledLine'];
 export type Finding = components['schemas']['Finding'];
 export type Findings = components['schemas']['Findings'];
 export type ForbiddenProblem = components['schemas']['ForbiddenProblem'];
@@ -20295,6 +20371,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20341,10 +20421,14 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": string;
+                    "application/json": components["schemas"]["FiledExport"];
                 };
             };
             /** @description Not modified: the client's copy is current; see `If-None-Match`. */
@@ -20387,6 +20471,10 @@ export interface operations {
                     "X-Request-Id"?: string;
                     /** @description A hash of the content, for `If-None-Match`. */
                     ETag?: string;
+                    /** @description The name of the file. */
+                    "Content-Disposition"?: string;
+                    /** @description The SHA-256 of the file in hexadecimal. */
+                    "X-Checksum-SHA256"?: string;
                     [name: string]: unknown;
                 };
                 content: {
