@@ -25,7 +25,8 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 				"it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist " +
 				"of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, " +
 				"`unauthorized`, `overlap`, `cap` (more units than a cap of the authorization) and `duration` (too short for a " +
-				"unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.",
+				"unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists " +
+				"have the last 366 days unless `from` is given.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{

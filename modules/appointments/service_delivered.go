@@ -31,9 +31,9 @@ func (s *SessionService) Delivered(
 	if err != nil {
 		return nil, err
 	}
-	facts, err := s.store.facts(ctx, all, a)
+	conflicts, err := s.store.conflictsOf(ctx, all, a)
 	for i, d := range found {
-		found[i].Conflicts = facts[d.ID].conflicts()
+		found[i].Conflicts = conflicts[d.ID]
 	}
 	return found, err
 }

@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
@@ -18,24 +19,18 @@ import (
 // NoteService changes and signs the notes of sessions, and returns the worklists.
 type NoteService struct{ base }
 
-// addNotes adds the states of the notes to sessions of the caller's organization, in the transaction
-// of the context.
+// addNotes adds the states of the notes, without conflicts, to sessions of the caller's organization,
+// in the transaction of the context.
 func (s base) addNotes(ctx context.Context, found []Session) error {
 	if len(found) == 0 {
 		return nil
 	}
-	ids, authorizations := make([]uuid.UUID, len(found)), []uuid.UUID{}
-	for i, each := range found {
-		ids[i] = each.ID
-		for _, p := range each.Patients {
-			authorizations = append(authorizations, p.AuthorizationID)
-		}
-	}
-	a, err := s.conflictArguments(ctx, authorizations, Days{})
+	rules, err := s.Directory.NoteRules(ctx)
 	if err != nil {
 		return err
 	}
-	facts, err := s.store.facts(ctx, ids, a)
+	now, ids := s.now(), idsOf(found)
+	services, err := s.store.services(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -44,12 +39,27 @@ func (s base) addNotes(ctx context.Context, found []Session) error {
 		return err
 	}
 	for i, each := range found {
-		of := facts[each.ID]
-		status := noteStatusOf(each, ruleFor(each, a.rules, of.ServiceCodeID), signatures[each.ID], a.now)
-		status.Conflicts = of.conflicts()
+		status := noteStatusOf(each, ruleFor(each, rules, services[each.ID]), signatures[each.ID], now)
 		found[i].Note = &status
 	}
 	return nil
+}
+
+// addConflicts adds their conflicts to sessions with notes. It works in the transaction of the context,
+// which should only read: see conflictsOf.
+func (s base) addConflicts(ctx context.Context, found []Session) error {
+	if len(found) == 0 {
+		return nil
+	}
+	a, err := s.conflictArguments(ctx, authorizationsOf(found), Days{})
+	if err != nil {
+		return err
+	}
+	conflicts, err := s.store.conflictsOf(ctx, idsOf(found), a)
+	for i, each := range found {
+		found[i].Note.Conflicts = conflicts[each.ID]
+	}
+	return err
 }
 
 // conflictArguments returns the arguments of the conditions of conflicts, for sessions on the
@@ -65,6 +75,25 @@ func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID,
 	}
 	a.exceeded, err = s.Authorizations.ExceededCaps(ctx, authorizations, days.First, days.Last)
 	return a, err
+}
+
+// authorizationsOf returns the authorizations of sessions, with duplicates.
+func authorizationsOf(sessions []Session) []uuid.UUID {
+	all := []uuid.UUID{}
+	for _, s := range sessions {
+		for _, p := range s.Patients {
+			all = append(all, p.AuthorizationID)
+		}
+	}
+	return all
+}
+
+func idsOf(sessions []Session) []uuid.UUID {
+	ids := make([]uuid.UUID, len(sessions))
+	for i, each := range sessions {
+		ids[i] = each.ID
+	}
+	return ids
 }
 
 // withNote returns a session within the caller's record scope, with the state of its note.
@@ -199,7 +228,10 @@ func (s *NoteService) Sign(
 		})); err != nil {
 			return Session{}, err
 		}
-		return s.withNote(ctx, session)
+		if found, err = s.withNote(ctx, session); err != nil {
+			return Session{}, err
+		}
+		return found, s.Events.Publish(ctx, []outbox.Message{signedMessage(found, g)})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasSignature(ctx, session, g.ID) }))
 }
 
@@ -266,7 +298,7 @@ func (s *NoteService) Signatures(ctx context.Context, session uuid.UUID) ([]Sign
 }
 
 // ConflictCounts returns the numbers of sessions that conflicts keep from being billed, by kind and
-// leading practitioner.
+// leading practitioner. Without a first day it covers the last [worklistDays].
 func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]ConflictCount, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -276,6 +308,7 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	if err != nil {
 		return nil, err
 	}
+	days = days.ofWorklist(calendar.DateIn(s.now(), zone))
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
 		a, err := s.conflictArguments(ctx, nil, days)
 		if err != nil {
