@@ -66,15 +66,14 @@ var Unruled = RoundingRule{StartsOn: Always, Method: RoundUp, Basis: EachSession
 // InForce returns the rule that applies on the day, or [Unruled] if none does. The
 // rules are in order of their first days.
 func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
-	found := Unruled
-	for _, rule := range rules {
-		if rule.StartsOn.After(on) {
-			break
-		}
-		found = rule
+	if found, ok := RuleOn(rules, on); ok {
+		return found
 	}
-	return found
+	return Unruled
 }
+
+// FirstDay returns the first day of the rule.
+func (r RoundingRule) FirstDay() calendar.Date { return r.StartsOn }
 
 // Coverage identifies the rules of an insurance's payer on a service date. A zero insurance id gives [Unruled].
 type Coverage struct {
