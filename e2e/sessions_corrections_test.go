@@ -88,10 +88,23 @@ func TestCorrectionOfTimesMovesUnits(t *testing.T) {
 func TestCorrectionThatChangesNothingMakesNoVersion(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	session := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t))
-	done := c.Admin().Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
+	path := c.Authorize(t, 10)
+	session := delivered(t, c, path, c.AddPractitioner(t))
+	keyed := c.Admin().WithHeader("Idempotency-Key", "checked")
+	done := keyed.Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
+	keyed.Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
 	require.EqualValues(t, 1, done.Body["session"].(map[string]any)["version"])
 	require.Len(t, c.Admin().Get(t, session+"/versions").OK(t).Body["versions"], 1)
+	require.Zero(t, c.Count(t, "SELECT count(*) FROM outbox WHERE type = 'session.corrected'"))
+	c.RequireBalance(t, path, 10, 4, 0)
+
+	recorded := c.Admin().All(t, "/admin/audit-events?action=session.correct&subjectId="+harness.IDOf(session), nil)
+	require.Len(t, recorded, 1, "the audit trail has the attempt")
+	attempt := recorded[0]
+	require.Equal(t, "Checked.", attempt["after"].(map[string]any)["reason"])
+	delete(attempt["after"].(map[string]any), "reason")
+	require.Equal(t, attempt["before"], attempt["after"])
+	c.RequireClean(t)
 }
 
 func TestCorrectionMovesUnitsToAnotherAuthorization(t *testing.T) {

@@ -2151,7 +2151,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
          *
          *     Permission: `session:read`.
          */
@@ -2295,7 +2295,7 @@ export interface paths {
         };
         /**
          * Count the sessions that cannot be billed
-         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.
+         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. Without `from`, sessions of the last 366 days count. `GET /sessions?conflict=…` lists them.
          *
          *     Permission: `session:read`.
          */
@@ -3211,7 +3211,7 @@ export interface paths {
         put?: never;
         /**
          * Verify the ledger and the audit trail
-         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
          *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
          *
@@ -3748,6 +3748,28 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onSessionCorrected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.signed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Session signed
+         * @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onSessionSigned"];
         delete?: never;
         options?: never;
         head?: never;
@@ -10030,6 +10052,58 @@ export interface components {
              */
             endTime: string | null;
         };
+        /** @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers. */
+        SessionSigned: {
+            /** Format: uuid */
+            sessionId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /** @description The practitioners; the first one leads. */
+            practitionerIds: string[];
+            /** Format: uuid */
+            signatureId: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * @description The state of the note after the signature.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description The required signatures that are still missing. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The signed version of the session. */
+            version: number;
+        };
+        /** @description One event of an organization's stream. */
+        SessionSignedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "session.signed";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["SessionSigned"];
+        };
         /** @description The session is signed, so you can no longer correct or void it. */
         SessionSignedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -13208,6 +13282,8 @@ export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionSigned = components['schemas']['SessionSigned'];
+export type SessionSignedEvent = components['schemas']['SessionSignedEvent'];
 export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SessionVersion = components['schemas']['SessionVersion'];
@@ -20766,7 +20842,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionSignedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -22131,6 +22207,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["SessionCorrectedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionSigned: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionSignedEvent"];
             };
         };
         responses: {
