@@ -265,7 +265,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
+         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, new `modifierRules` from `modifierRulesFrom` on, and a new `noShowConsumes` from `noShowConsumesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
          *
          *     Permission: `payer:change`.
          */
@@ -2131,7 +2131,7 @@ export interface paths {
         put?: never;
         /**
          * Record a no-show
-         * @description Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be cancelled.
+         * @description Records that the patient did not come. It releases the units that the appointment holds, or consumes them if `noShowConsumes` of the payer, or else of the organization, is set. Possible from the booked start on; before that, the appointment can be cancelled.
          *
          *     Permission: `appointment:no-show`.
          */
@@ -2363,7 +2363,7 @@ export interface paths {
         put?: never;
         /**
          * Void a session
-         * @description Takes back all units of a session that did not take place, and gives its appointment the status `appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With `NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.
+         * @description Takes back all units of a session that did not take place, and gives its appointment the status `appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With `NO_SHOW` its booked units are consumed if `noShowConsumes` of the payer, or else of the organization, is set.
          *
          *     Permission: `session:void`.
          */
@@ -7801,6 +7801,8 @@ export interface components {
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
             /** @description The rules that give services modifiers, for all days. Default: none. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
+            /** @description Whether units remain used if the patient does not come. Null or missing: as the organization has set. */
+            noShowConsumes?: boolean | null;
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7910,6 +7912,16 @@ export interface components {
         NoShowRequest: {
             /** @description The reason of the no-show. */
             reason?: string | null;
+        };
+        /** @description NoShowRule states whether units remain used if a patient does not come. */
+        NoShowRule: {
+            /**
+             * Format: date
+             * @description The first service date of the rule. 0001-01-01 means that it has always applied.
+             */
+            startsOn: string;
+            /** @description Whether units remain used. Null: as the organization has set. */
+            consumes: boolean | null;
         };
         /** @description You cannot sign this session in this role. */
         NotASignerProblem: components["schemas"]["Problem"] & {
@@ -8644,6 +8656,10 @@ export interface components {
             modifierRules: components["schemas"]["ModifierRule"][];
             /** @description All modifier rules, sorted by first day. Each set applies until the next one begins. */
             modifierRuleSets: components["schemas"]["ModifierRuleSet"][];
+            /** @description Whether units remain used today if the patient does not come. Null: as the organization has set. */
+            noShowConsumes: boolean | null;
+            /** @description All values of `noShowConsumes`, sorted by first day. Each applies until the next one begins. */
+            noShowRules: components["schemas"]["NoShowRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
@@ -8679,6 +8695,13 @@ export interface components {
              * @description The first service date of the new modifier rules. The default is today, in the organization's time zone.
              */
             modifierRulesFrom?: string;
+            /** @description Whether units remain used if the patient does not come. Null: as the organization has set. */
+            noShowConsumes?: boolean | null;
+            /**
+             * Format: date
+             * @description The first service date of the new `noShowConsumes`. The default is today, in the organization's time zone.
+             */
+            noShowConsumesFrom?: string;
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -13150,6 +13173,7 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NoShowRule = components['schemas']['NoShowRule'];
 export type NotASignerProblem = components['schemas']['NotASignerProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type Note = components['schemas']['Note'];
