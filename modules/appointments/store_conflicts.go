@@ -136,7 +136,8 @@ const (
 func noteRuleSQL(condition string) string {
 	return `EXISTS (SELECT FROM appointments a
 		JOIN jsonb_to_recordset(CAST(@note_rules AS jsonb)) AS r (service_code_id uuid, min_length integer,
-			sections jsonb, signers jsonb, due_hours integer, starts_on date, ends_before date) ON r.service_code_id = a.service_code_id
+			sections jsonb, signers jsonb, due_hours integer, starts_on date, ends_before date)
+			ON r.service_code_id = a.service_code_id
 		WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id
 			AND sessions.service_date >= r.starts_on
 			AND (r.ends_before IS NULL OR sessions.service_date < r.ends_before) AND ` + condition + `)`
