@@ -265,7 +265,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.
+         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
          *
          *     Permission: `payer:change`.
          */
@@ -2151,7 +2151,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `unauthorized`, `overlap`, `cap` (more units than a cap of the authorization) and `duration` (too short for a unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
          *
          *     Permission: `session:read`.
          */
@@ -5486,7 +5486,7 @@ export interface components {
              * @description The kind of conflict.
              * @enum {string}
              */
-            kind: "missing-note" | "unsigned" | "late" | "unauthorized" | "overlap";
+            kind: "missing-note" | "unsigned" | "late" | "unauthorized" | "overlap" | "cap" | "duration";
             /**
              * Format: uuid
              * @description The leading practitioner.
@@ -7481,6 +7481,16 @@ export interface components {
             /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
             placesOfService?: string[];
         };
+        /** @description A set of modifier rules that apply from a day until the next set begins. */
+        ModifierRuleSet: {
+            /**
+             * Format: date
+             * @description The first service date of the rules. 0001-01-01 means that they have always applied.
+             */
+            startsOn: string;
+            /** @description The rules, in the order of the modifiers. */
+            rules: components["schemas"]["ModifierRule"][];
+        };
         MoveBookingsRequest: {
             /**
              * Format: uuid
@@ -7789,7 +7799,7 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
-            /** @description The rules that give services modifiers. Default: none. */
+            /** @description The rules that give services modifiers, for all days. Default: none. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
@@ -8630,8 +8640,10 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
-            /** @description The rules that give services modifiers, in the order of the modifiers. */
+            /** @description The rules of today that give services modifiers, in the order of the modifiers. */
             modifierRules: components["schemas"]["ModifierRule"][];
+            /** @description All modifier rules, sorted by first day. Each set applies until the next one begins. */
+            modifierRuleSets: components["schemas"]["ModifierRuleSet"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
@@ -8660,8 +8672,13 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
-            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
+            /** @description The new rules that give services modifiers. They replace the previous ones. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
+            /**
+             * Format: date
+             * @description The first service date of the new modifier rules. The default is today, in the organization's time zone.
+             */
+            modifierRulesFrom?: string;
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -9850,7 +9867,7 @@ export interface components {
             /** @description The state of the note. Only in answers of reads. */
             note?: components["schemas"]["NoteStatus"];
             /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
-            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized" | "overlap")[];
+            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized" | "overlap" | "cap" | "duration")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -13107,6 +13124,7 @@ export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalReco
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type ModifierRule = components['schemas']['ModifierRule'];
 export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
+export type ModifierRuleSet = components['schemas']['ModifierRuleSet'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -19121,7 +19139,7 @@ export interface operations {
                 /** @description Whether the sessions are voided. */
                 voided?: boolean;
                 /** @description The kinds of conflicts of which the sessions have at least one. */
-                conflict?: ("late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
+                conflict?: ("cap" | "duration" | "late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
                 /** @description Whether the sessions lack only signatures, among them the caller's. */
                 awaitingMySignature?: boolean;
             };
