@@ -33,6 +33,8 @@ type Directory interface {
 	// NoteRules returns the rules for notes of the caller's organization, by service code and in order of
 	// their first days.
 	NoteRules(ctx context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error)
+	// ServicePairs returns the services of the caller's organization that may run together.
+	ServicePairs(ctx context.Context) (directory.ServicePairs, error)
 }
 
 // Events publishes changes.
