@@ -70,6 +70,11 @@ func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID,
 	if a.rules, err = s.Directory.NoteRules(ctx); err != nil {
 		return a, err
 	}
+	together, err := s.Directory.ServicePairs(ctx)
+	if err != nil {
+		return a, err
+	}
+	a.pairs = together.Pairs
 	if days.Last.IsZero() {
 		days.Last = calendar.Last
 	}
