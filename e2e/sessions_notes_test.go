@@ -659,6 +659,12 @@ func TestVerifyFindsTamperedNotes(t *testing.T) {
 		"the version of a signature": {
 			"UPDATE session_signatures SET session_version = 7", []string{"note", "signature"},
 		},
+		"the signer of a signature": {
+			"UPDATE session_signatures SET signed_by = gen_random_uuid()", []string{"signature"},
+		},
+		"the time of a signature": {
+			"UPDATE session_signatures SET signed_at = signed_at - interval '1 day'", []string{"signature"},
+		},
 		"the note after a signature": {"UPDATE sessions SET narrative = 'Ten mands.'", []string{"note"}},
 		"an addendum":                {"UPDATE session_addenda SET text = 'x'", []string{"addendum"}},
 		"the signer of an addendum": {
