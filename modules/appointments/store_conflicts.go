@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/scheduling"
@@ -66,8 +67,8 @@ const durationSQL = `EXISTS (SELECT FROM session_patients p
 		AND p.attended AND p.units = 0 AND p.rounding_basis = 'SESSION')`
 
 // overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
-// patient in the same track. If the overlap of either was accepted, any track counts. Indexes:
-// sessions_by_start, the primary keys.
+// patient in the same track. If the overlap of either was accepted, any track counts, unless the two
+// services may run together. Indexes: sessions_by_start, the primary keys.
 const overlapSQL = `EXISTS (SELECT FROM sessions o
 	WHERE o.organization_id = sessions.organization_id AND o.id <> sessions.id AND o.voided_at IS NULL
 		AND o.starts_at < sessions.ends_at AND o.starts_at > sessions.starts_at - interval '24 hours'
@@ -81,7 +82,10 @@ const overlapSQL = `EXISTS (SELECT FROM sessions o
 			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
 				AND q.appointment_id = o.appointment_id AND p.worked_starts_at < q.worked_ends_at
 				AND q.worked_starts_at < p.worked_ends_at
-				AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL))))`
+				AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL
+					AND NOT EXISTS (
+						SELECT FROM jsonb_to_recordset(CAST(@service_pairs AS jsonb)) AS r (code text, other_code text)
+						WHERE r.code IN (p.code, q.code) AND r.other_code IN (p.code, q.code))))))`
 
 // ConflictKinds returns all kinds, sorted.
 func ConflictKinds() []ConflictKind { return slices.Sorted(maps.Keys(conflictConditions)) }
@@ -136,16 +140,25 @@ const (
 func noteRuleSQL(condition string) string {
 	return `EXISTS (SELECT FROM appointments a
 		JOIN jsonb_to_recordset(CAST(@note_rules AS jsonb)) AS r (service_code_id uuid, min_length integer,
-			sections jsonb, signers jsonb, due_hours integer, starts_on date) ON r.service_code_id = a.service_code_id
+			sections jsonb, signers jsonb, due_hours integer, starts_on date, ends_before date)
+			ON r.service_code_id = a.service_code_id
 		WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id
-			AND (r.starts_on IS NULL OR sessions.service_date >= r.starts_on) AND ` + condition + `)`
+			AND sessions.service_date >= r.starts_on
+			AND (r.ends_before IS NULL OR sessions.service_date < r.ends_before) AND ` + condition + `)`
 }
 
 // conflictArguments are the named arguments of the conditions.
 type conflictArguments struct {
-	rules    map[uuid.UUID]scheduling.NoteRule
+	rules    map[uuid.UUID][]scheduling.DatedNoteRule
 	exceeded []authorization.ExceededCap
+	pairs    []directory.ServicePair // the services that may run together
 	now      time.Time
+}
+
+// servicePairRow is a pair of services as the conditions read it.
+type servicePairRow struct {
+	Code      string `json:"code"`
+	OtherCode string `json:"other_code"`
 }
 
 // exceededCapRow is an exceeded cap as the conditions read it.
@@ -164,17 +177,26 @@ type noteRuleRow struct {
 	Sections      []scheduling.NoteSection `json:"sections"`
 	Signers       []scheduling.Signer      `json:"signers"`
 	DueHours      *int                     `json:"due_hours"`
-	StartsOn      *string                  `json:"starts_on"`
+	StartsOn      calendar.Date            `json:"starts_on"`
+	EndsBefore    *calendar.Date           `json:"ends_before"` // the first day of the next rule; nil: none follows
 }
 
 func (a conflictArguments) named() (map[string]any, error) {
 	rows := []noteRuleRow{}
-	for id, r := range a.rules {
-		row := noteRuleRow{id, r.MinLength, r.Sections, r.Signers, r.DueHours, nil}
-		if !r.StartsOn.IsZero() {
-			row.StartsOn = new(r.StartsOn.String())
+	for id, rules := range a.rules {
+		for i, r := range rules {
+			if r.Rule == nil {
+				continue
+			}
+			row := noteRuleRow{
+				ServiceCodeID: id, MinLength: r.Rule.MinLength, Sections: r.Rule.Sections, Signers: r.Rule.Signers,
+				DueHours: r.Rule.DueHours, StartsOn: r.StartsOn,
+			}
+			if i+1 < len(rules) {
+				row.EndsBefore = new(rules[i+1].StartsOn)
+			}
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
 	}
 	rules, err := json.Marshal(rows)
 	if err != nil {
@@ -185,7 +207,17 @@ func (a conflictArguments) named() (map[string]any, error) {
 		exceeded[i] = exceededCapRow{c.AuthorizationID, c.First, c.Last, c.Units, c.Consumed}
 	}
 	caps, err := json.Marshal(exceeded)
-	return map[string]any{"note_rules": string(rules), "exceeded_caps": string(caps), "now": a.now}, err
+	if err != nil {
+		return nil, err
+	}
+	together := make([]servicePairRow, len(a.pairs))
+	for i, p := range a.pairs {
+		together[i] = servicePairRow(p)
+	}
+	pairs, err := json.Marshal(together)
+	return map[string]any{
+		"note_rules": string(rules), "exceeded_caps": string(caps), "service_pairs": string(pairs), "now": a.now,
+	}, err
 }
 
 // kindsSQL is the list of a session's conflicts, separated by blanks.
