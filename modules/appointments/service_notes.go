@@ -225,6 +225,7 @@ func (s *NoteService) Sign(
 		if refusal := found.Note.refuseSignature(found, g, beyondOwn(caller)); refusal != nil {
 			return Session{}, refusal
 		}
+		g.Hash = g.hashOf(session)
 		if err := s.store.insertSignature(ctx, found, g); err != nil {
 			return Session{}, err
 		}
