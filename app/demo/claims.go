@@ -27,7 +27,7 @@ func (p Practice) claimData(own context.Context, coverage []coverage, codes map[
 				Line1: "1 Main Street", City: "New York", State: "NY", Zip: "100010001",
 			},
 			SubmitterID: new("DEMO01"), ContactName: new("Bill Biller"), ContactPhone: new("2125550100"),
-			ReceiverID: new("CLEARING"), ReceiverName: new("Demo Clearinghouse"), PlaceOfService: new("12"),
+			ReceiverID: new("CLEARING"), ReceiverName: new("Demo Clearinghouse"),
 		},
 	})
 	if err != nil {

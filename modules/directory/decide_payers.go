@@ -29,9 +29,14 @@ func withRule(
 	return slices.Insert(changed, at, added)
 }
 
+// supervisedPath is the path of a supervised credential in requests.
+const supervisedPath = "supervisedCredentials[%d]"
+
 func (p *Payer) normalize(today calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	p.ModifierRules, fieldErrors = normalizeModifierRules(p.ModifierRules, today)
+	fieldErrors = append(fieldErrors, checkCodes(p.SupervisedCredentials, supervisedPath)...)
+	p.SupervisedCredentials = sortedCopy(p.SupervisedCredentials)
 	return append(fieldErrors, p.checkRoundingRules()...)
 }
 

@@ -31,6 +31,8 @@ func (c *ServiceCode) normalize(calendar.Date) []fault.Field {
 	}
 	fieldErrors = append(fieldErrors, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
 	c.RequiredCredentials = sortedCopy(c.RequiredCredentials)
+	fieldErrors = append(fieldErrors, checkCodes(c.SupervisedCredentials, supervisedPath)...)
+	c.SupervisedCredentials = sortedCopy(c.SupervisedCredentials)
 	if c.Note != nil {
 		var noteErrors []fault.Field
 		c.Note, noteErrors = normalNoteRule(*c.Note)

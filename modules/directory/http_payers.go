@@ -48,6 +48,9 @@ type NewPayer struct {
 	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
 	// The rules that give services modifiers. Default: none.
 	ModifierRules []ModifierRuleBody `json:"modifierRules" validate:"omitempty,max=50,dive"`
+	// The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines
+	// need a supervising practitioner. Default: none.
+	SupervisedCredentials []string `json:"supervisedCredentials" validate:"max=20"`
 	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -72,7 +75,8 @@ type PayerChange struct {
 	// The rules that give services modifiers. They replace the previous ones, for units that are booked or
 	// delivered from now on.
 	ModifierRules patch.Field[[]ModifierRuleBody] `json:"modifierRules" validate:"omitempty,max=50,dive"`
-
+	// The credentials whose holders the payer pays only under supervision. They replace the previous ones.
+	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -92,6 +96,8 @@ type payerBody struct {
 	WeekStartsOn string `json:"weekStartsOn"`
 	// The type of payer in claims. Null if it is unknown.
 	ClaimFilingCode *string `json:"claimFilingCode"`
+	// The credentials whose holders the payer pays only under supervision, sorted.
+	SupervisedCredentials []string `json:"supervisedCredentials"`
 }
 
 // Location returns the path of the payer.
@@ -101,7 +107,7 @@ func payerBodyOf(p Payer) payerBody {
 	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
 	return payerBody{
 		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.ModifierRules), p.WeekStartsOn,
-		p.ClaimFilingCode,
+		p.ClaimFilingCode, p.SupervisedCredentials,
 	}
 }
 

@@ -17,4 +17,6 @@ type Payer struct {
 	WeekStartsOn  string                    // a weekday, such as SUNDAY
 	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
 	ClaimFilingCode *string
+	// SupervisedCredentials are credentials whose holders the payer pays only under supervision; sorted.
+	SupervisedCredentials []string `gorm:"serializer:json"`
 }

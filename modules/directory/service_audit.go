@@ -127,7 +127,7 @@ func recordedPayer(p Payer) recordedFields {
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
 		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules), "weekStartsOn": plain(p.WeekStartsOn),
-		"claimFilingCode": plain(p.ClaimFilingCode),
+		"claimFilingCode": plain(p.ClaimFilingCode), "supervisedCredentials": plain(p.SupervisedCredentials),
 	}
 }
 
@@ -150,7 +150,7 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 	return recordedFields{
 		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
 		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
-		"note": plain(recordedNoteRuleOf(c.Note)),
+		"note": plain(recordedNoteRuleOf(c.Note)), "supervisedCredentials": plain(c.SupervisedCredentials),
 	}
 }
 
@@ -228,6 +228,6 @@ func recordedBillingIdentity(b BillingIdentity) recordedFields {
 	return recordedFields{
 		"npi": plain(b.NPI), "taxId": plain(b.TaxID), "taxonomyCode": plain(b.TaxonomyCode), "address": plain(b.Address),
 		"submitterId": plain(b.SubmitterID), "contactName": personal(b.ContactName), "contactPhone": personal(b.ContactPhone),
-		"receiverId": plain(b.ReceiverID), "receiverName": plain(b.ReceiverName), "placeOfService": plain(b.PlaceOfService),
+		"receiverId": plain(b.ReceiverID), "receiverName": plain(b.ReceiverName),
 	}
 }

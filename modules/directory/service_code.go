@@ -13,7 +13,9 @@ type ServiceCode struct {
 	Track               scheduling.Track // a patient has one appointment at a time on each track
 	UnitMinutes         int
 	RequiredCredentials []string `gorm:"-"` // the practitioner needs one of them; sorted; empty: none is needed
-	Active              bool     // whether the code is still in use
+	// SupervisedCredentials are credentials whose holders render the service only under supervision; sorted.
+	SupervisedCredentials []string `gorm:"serializer:json"`
+	Active                bool     // whether the code is still in use
 	// The requirements for the notes of its sessions; nil: no note is required.
 	Note *scheduling.NoteRule `gorm:"serializer:json"`
 }

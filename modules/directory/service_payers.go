@@ -20,8 +20,8 @@ func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
 	return payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, ClaimFilingCode: n.ClaimFilingCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
-		ModifierRules: modifierRulesOf(n.ModifierRules),
-		Rounding:      method, RoundingRules: []scheduling.RoundingRule{
+		ModifierRules: modifierRulesOf(n.ModifierRules), SupervisedCredentials: n.SupervisedCredentials,
+		Rounding: method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
 	})
@@ -78,6 +78,7 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 		c.PayerCode.Apply(&p.PayerCode)
 		c.ClaimFilingCode.Apply(&p.ClaimFilingCode)
 		c.WeekStartsOn.Apply(&p.WeekStartsOn)
+		c.SupervisedCredentials.Apply(&p.SupervisedCredentials)
 		if c.ModifierRules.Given {
 			p.ModifierRules = modifierRulesOf(c.ModifierRules.Value)
 		}

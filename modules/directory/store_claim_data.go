@@ -62,5 +62,8 @@ func (s store) claimRows(ctx context.Context, patients, insurances []uuid.UUID) 
 			return found, err
 		}
 	}
-	return found, nil
+	if len(found.practitioners) == 0 {
+		return found, nil
+	}
+	return found, s.loadCredentials(ctx, found.practitioners)
 }

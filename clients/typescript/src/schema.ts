@@ -618,7 +618,7 @@ export interface paths {
         get: operations["getBillingIdentity"];
         /**
          * Set the billing identity
-         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
+         * @description Replaces all values. Claim lines are blocked until all of them are known.
          *
          *     Permission: `organization:change`.
          */
@@ -4841,8 +4841,6 @@ export interface components {
             receiverId: string | null;
             /** @description The name of the receiver. */
             receiverName: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
         };
@@ -4866,8 +4864,6 @@ export interface components {
             receiverId?: string | null;
             /** @description The name of the receiver. */
             receiverName?: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService?: string | null;
         };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
@@ -7679,6 +7675,8 @@ export interface components {
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
             /** @description The rules that give services modifiers. Default: none. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
+            /** @description The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
+            supervisedCredentials?: string[];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7734,6 +7732,8 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. */
             requiredCredentials?: string[];
+            /** @description The qualifications whose holders render the service only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
+            supervisedCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
             /** @description The requirements for the notes of its sessions. By default no note is required. */
@@ -8524,6 +8524,8 @@ export interface components {
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
             claimFilingCode: string | null;
+            /** @description The credentials whose holders the payer pays only under supervision, sorted. */
+            supervisedCredentials: string[];
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -8550,6 +8552,8 @@ export interface components {
             roundingFrom?: string;
             /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
+            /** @description The credentials whose holders the payer pays only under supervision. They replace the previous ones. */
+            supervisedCredentials?: string[];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -9557,6 +9561,8 @@ export interface components {
             unitMinutes: number;
             /** @description The qualifications of which the practitioner needs one, sorted. If it is empty, none is needed. */
             requiredCredentials: string[];
+            /** @description The qualifications whose holders render the service only under supervision, sorted. */
+            supervisedCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
             /** @description The requirements for the notes of its sessions. Null if no note is required. */
@@ -9577,6 +9583,8 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. They replace the previous ones. */
             requiredCredentials?: string[];
+            /** @description The qualifications whose holders render the service only under supervision. They replace the previous ones. */
+            supervisedCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
             /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
