@@ -292,7 +292,7 @@ func TestLineOfASupervisedTechnicianNeedsItsSupervisor(t *testing.T) {
 		o.biller().Post(t, session+"/correct", harness.Body{"supervisingPractitionerId": by, "reason": "Supervised."}).OK(t)
 	}
 	correct(o.technician)
-	require.Equal(t, missing, reasons(), "nobody supervises their own session")
+	require.Equal(t, missing, reasons(), "a technician cannot supervise the own session")
 	correct(supervisor)
 	require.Equal(t, "READY", o.lines(t, "")[0]["state"])
 }
