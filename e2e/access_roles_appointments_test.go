@@ -27,6 +27,7 @@ var appointmentCalls = []struct {
 	{http.MethodGet, "/appointments/:id", nil, family},
 	{http.MethodPatch, "/appointments/:id", harness.Body{"notes": "seen"}, bookers},
 	{http.MethodPost, "/appointments/:id/start", harness.Body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
+	{http.MethodPost, "/appointments/:id/clock-out", harness.Body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{
 		http.MethodPost, "/appointments/:id/reopen",
 		harness.Body{"reason": "The wrong one."},
@@ -58,6 +59,7 @@ var appointmentCalls = []struct {
 		[]rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"},
 	},
 	{http.MethodGet, "/sessions/conflicts", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
+	{http.MethodGet, "/reports/visits", nil, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER", "AUDITOR"}},
 	{
 		http.MethodPost,
 		"/sessions/:id/addenda",
@@ -76,7 +78,8 @@ func TestAppointmentEveryRouteIsCalled(t *testing.T) {
 	t.Parallel()
 	routes, called := map[string]bool{}, map[string]bool{}
 	for _, r := range harness.Open(t).App.Routes() {
-		if strings.HasPrefix(r.Path, "/appointments") || strings.HasPrefix(r.Path, "/sessions") {
+		if strings.HasPrefix(r.Path, "/appointments") || strings.HasPrefix(r.Path, "/sessions") ||
+			r.Path == "/reports/visits" {
 			routes[r.Method+" "+r.Path] = true
 		}
 	}
@@ -132,7 +135,7 @@ func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 					}
 				case strings.HasSuffix(call.path, "/void"):
 					target = "/sessions/" + completed(t, c, booked) + "/void"
-				case strings.HasSuffix(call.path, "/reopen"):
+				case strings.HasSuffix(call.path, "/reopen"), strings.HasSuffix(call.path, "/clock-out"):
 					c.Admin().Post(t, booked+"/start", harness.Body{"startTime": last}).OK(t)
 				}
 				if call.method == http.MethodPost && (call.path == "/appointments" || call.path == "/appointments/preview") {

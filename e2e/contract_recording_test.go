@@ -664,7 +664,9 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	c.LinkUsers(s.t, c.Own, practitioner, c.Own.Patient)
 	technician := c.As(c.Own.Tokens[rbac.Technician])
 	today := c.Book(s.t, booking("2026-03-02T14:15:00Z", "2026-03-02T15:15:00Z"))
-	s.record(technician, "startAppointment", "It begins", today+"/start", harness.Body{})
+	s.record(technician, "startAppointment", "It begins", today+"/start",
+		harness.Body{"coordinates": harness.Body{"latitude": 40.71, "longitude": -74.01}})
+	s.record(technician, "clockOut", "The practitioner leaves", today+"/clock-out", harness.Body{})
 	s.record(technician, "reopenAppointment", "The wrong appointment", today+"/reopen",
 		harness.Body{"reason": "The family is not here yet."})
 	s.record(technician, "startAppointment", "It began a quarter of an hour ago", today+"/start",
@@ -709,6 +711,7 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 
 	session := "/sessions/" + done.Body["session"].(map[string]any)["id"].(string)
 	s.record(admin, "listSessions", "The exceptions list", "/sessions?unauthorized=true", nil)
+	s.record(admin, "exportVisits", "Visits of a patient", "/reports/visits?patientId="+c.Own.Patient.String(), nil)
 	s.record(technician, "getSession", "A session", session, nil)
 	s.recordNotes(admin, technician, session)
 	s.record(admin, "addAddendum", "An addendum", session+"/addenda",

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/modules/rbac"
 )
 
 // addLocation creates a location and returns its id.
@@ -294,4 +296,124 @@ func TestInvalidModifierRulesAreRefused(t *testing.T) {
 		c.Admin().Post(t, "/payers", harness.Body{"name": "Plan", "modifierRules": []harness.Body{rule}}).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}
+}
+
+func TestVisitsHaveTheSixFacts(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	who, home := c.AddPractitioner(t), addLocation(t, c, harness.Body{"name": "Home", "kind": "HOME"})
+	present, absent := c.AddPatient(t), c.AddPatient(t)
+	first := c.Authorize(t, 10)
+	entry := func(patient any, path string) harness.Body {
+		return harness.Body{"patientId": patient, "authorizationId": harness.IDOf(path)}
+	}
+	start := c.Ago(2 * time.Hour)
+	booked := c.Book(t, c.Booking(first, who, start, time.Hour, harness.Body{
+		"locationId": home, "patientId": nil, "authorizationId": nil, "patients": []harness.Body{
+			entry(c.Own.Patient, first), entry(present, c.Authorize(t, 10, harness.Body{"patientId": present})),
+			entry(absent, c.Authorize(t, 10, harness.Body{"patientId": absent})),
+		},
+	}))
+	session := completed(t, c, booked, harness.Body{"patients": []harness.Body{
+		{"patientId": present, "startTime": start.Add(15 * time.Minute)}, {"patientId": absent, "attended": false},
+	}})
+	voided := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t), harness.Body{"startTime": c.Ago(5 * time.Hour),
+		"endTime": c.Ago(4 * time.Hour)})
+	c.Admin().Post(t, voided+"/void", harness.Body{"reason": "Wrong.", "appointment": "CANCELLED"}).OK(t)
+
+	rows := c.Admin().All(t, "/reports/visits?limit=1", nil)
+	require.Len(t, rows, 2)
+	require.Equal(t, []string{c.Own.Patient.String(), present}, harness.Column(rows, "patientId"))
+	for i, row := range rows {
+		require.Equal(t, session, row["sessionId"])
+		require.Equal(t, "97153", row["serviceCode"])
+		require.Equal(t, "12", row["placeOfService"])
+		require.Equal(t, home, row["locationId"])
+		require.Equal(t, who.String(), row["practitionerId"])
+		require.NotEmpty(t, row["serviceDate"])
+		require.Equal(t, start.Add(time.Duration(i)*15*time.Minute).Format(time.RFC3339), row["startTime"])
+		require.Equal(t, start.Add(time.Hour).Format(time.RFC3339), row["endTime"])
+		require.Nil(t, row["clockedInAt"])
+	}
+	csv := c.Admin().GetRaw(t, "/reports/visits?format=csv")
+	require.Equal(t, http.StatusOK, csv.Status)
+	require.Equal(t, 3, strings.Count(string(csv.Raw), "\r\n"), "%s", csv.Raw)
+	require.Contains(t, string(csv.Raw), "sessionId,serviceCode,patientId,serviceDate,placeOfService")
+	c.As(c.Own.Tokens[rbac.Scheduler]).Get(t, "/reports/visits").Refused(t, http.StatusForbidden, "forbidden")
+}
+
+func TestClockInAndClockOut(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	booked := c.Book(t, c.Booking(c.Authorize(t, 10), c.AddPractitioner(t), c.Ago(0), 10*time.Minute))
+	c.Admin().Post(t, booked+"/clock-out", harness.Body{}).Refused(t, http.StatusConflict, "appointment-transition")
+	c.Admin().Post(t, booked+"/start", harness.Body{
+		"startTime": c.Ago(0), "coordinates": harness.Body{"latitude": 1, "longitude": 2},
+	}).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	c.Admin().Post(t, booked+"/start", harness.Body{"coordinates": harness.Body{"latitude": 91, "longitude": 2}}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	started := c.Admin().Post(t, booked+"/start", harness.Body{
+		"coordinates": harness.Body{"latitude": 40.71, "longitude": -74},
+	}).OK(t)
+	require.NotNil(t, started.Body["clockedInAt"])
+	require.Nil(t, started.Body["clockedOutAt"])
+
+	c.Clock.Advance(6 * time.Minute)
+	out := c.Admin().Post(t, booked+"/clock-out", harness.Body{"coordinates": harness.Body{"latitude": 40.72, "longitude": 0}}).OK(t)
+	require.NotNil(t, out.Body["clockedOutAt"])
+	require.Equal(t, "IN_PROGRESS", out.Text("status"))
+	c.Clock.Advance(6 * time.Minute)
+	completed(t, c, booked)
+	rows := c.Admin().All(t, "/reports/visits", nil)
+	require.Len(t, rows, 1)
+	row := rows[0]
+	require.Equal(t, []any{40.71, -74.0, 40.72, 0.0}, []any{
+		row["clockInLatitude"], row["clockInLongitude"], row["clockOutLatitude"], row["clockOutLongitude"],
+	})
+	begin, err := time.Parse(time.RFC3339, row["startTime"].(string))
+	require.NoError(t, err)
+	require.Equal(t, begin.Add(6*time.Minute).Format(time.RFC3339), row["endTime"], "the session ends at the clock-out")
+	require.Equal(t, out.Body["clockedOutAt"], row["clockedOutAt"])
+	c.Admin().Post(t, booked+"/clock-out", harness.Body{}).Refused(t, http.StatusConflict, "appointment-transition")
+	c.RequireClean(t)
+}
+
+func TestCompletionWithCoordinatesIsTheClockOut(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	booked := c.Book(t, c.Booking(c.Authorize(t, 10), c.AddPractitioner(t), c.Ago(0), time.Hour))
+	c.Admin().Post(t, booked+"/start", harness.Body{}).OK(t)
+	c.Clock.Advance(40 * time.Minute)
+	here := harness.Body{"latitude": -33.9, "longitude": 18.4}
+	c.Admin().Post(t, booked+"/complete", harness.Body{"coordinates": here, "endTime": c.Ago(0)}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	session := completed(t, c, booked, harness.Body{"coordinates": here})
+	row := c.Admin().All(t, "/reports/visits", nil)[0]
+	require.Equal(t, []any{nil, -33.9, 18.4},
+		[]any{row["clockInLatitude"], row["clockOutLatitude"], row["clockOutLongitude"]})
+	require.NotNil(t, row["clockedInAt"])
+	require.Equal(t, 40*time.Minute, lengthOf(t, row))
+	clockedOut := row["clockedOutAt"]
+
+	c.Admin().Post(t, "/sessions/"+session+"/correct", harness.Body{
+		"endTime": c.Ago(10 * time.Minute), "reason": "The family confirmed the time.",
+	}).OK(t)
+	row = c.Admin().All(t, "/reports/visits", nil)[0]
+	require.Equal(t, 30*time.Minute, lengthOf(t, row), "the visit has the corrected times")
+	require.Equal(t, clockedOut, row["clockedOutAt"], "the clock is evidence and stays")
+
+	c.Admin().Post(t, "/sessions/"+session+"/void", harness.Body{"reason": "Wrong.", "appointment": "SCHEDULED"}).OK(t)
+	require.Empty(t, c.Admin().All(t, "/reports/visits", nil))
+	require.Nil(t, c.Admin().Get(t, booked).OK(t).Body["clockedInAt"], "the appointment can be started again")
+	c.RequireClean(t)
+}
+
+// lengthOf returns the length of a visit.
+func lengthOf(t *testing.T, row map[string]any) time.Duration {
+	t.Helper()
+	start, err := time.Parse(time.RFC3339, row["startTime"].(string))
+	require.NoError(t, err)
+	end, err := time.Parse(time.RFC3339, row["endTime"].(string))
+	require.NoError(t, err)
+	return end.Sub(start)
 }

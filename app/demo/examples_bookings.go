@@ -119,6 +119,7 @@ func (f *finder) findAppointments() (err error) {
 	}
 	for _, a := range started {
 		if a.End.Before(f.Now) {
+			f.parameter("clockOut", "id", a.ID.String())
 			f.parameter("reopenAppointment", "id", a.ID.String())
 			f.parameter("completeAppointment", "id", a.ID.String())
 			f.body("completeAppointment", map[string]any{"startTime": a.Start, "endTime": a.End})

@@ -47,6 +47,7 @@ type Appointment struct {
 	LateCancel     bool // less than the organization's notice hours before the start
 	CreatedBy      uuid.UUID
 	Place          `gorm:"embedded"`
+	Clocking       `gorm:"embedded"`
 	Version        int // incremented by every change, starting at 1
 	CreatedAt      time.Time
 	UpdatedAt      time.Time

@@ -99,6 +99,9 @@ func (d *draft) run() error {
 		return correctionDraft{sessionDraft{with}}.correct()
 	case d.kind == void:
 		return statusDraft{bookingDraft{with}}.void()
+	case d.kind == clockOut:
+		statusDraft{bookingDraft{with}}.clockOut()
+		return nil
 	default:
 		return statusDraft{bookingDraft{with}}.move()
 	}

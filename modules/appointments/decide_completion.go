@@ -14,6 +14,9 @@ type sessionDraft struct{ visitDraft }
 // complete writes the session and settles the units of its actual time. Worked time counts even if
 // the calendar or the authorization does not cover it.
 func (d sessionDraft) complete() error {
+	if d.completion.ClockOut != nil {
+		d.leave(d.completion.ClockOut)
+	}
 	span := d.actual()
 	if d.refusal = d.refuseTimes(span); d.refusal != nil {
 		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
@@ -100,6 +103,9 @@ func (d sessionDraft) actual() Span {
 		if span.End.After(d.now) || !span.Start.Before(span.End) {
 			span.End = d.now.Truncate(time.Minute)
 		}
+	}
+	if d.a.ClockedOutAt != nil {
+		span.End = d.a.ClockedOutAt.Truncate(time.Minute)
 	}
 	if d.completion.Start != nil {
 		span.Start = *d.completion.Start

@@ -14,8 +14,8 @@ func (s *Session) takeModifiers(a Appointment) {
 	}
 }
 
-// setModifiers gives each patient the modifiers of the service on the day: the given ones, or else
-// by the rules of the patient's payer.
+// setModifiers gives each patient the modifiers of the service on the day: the given ones, or else the
+// authorization's and then the modifiers by the payer's rules. A claim line has room for four.
 func (d *draft) setModifiers(on calendar.Date) {
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]
@@ -32,5 +32,6 @@ func (d *draft) modifiersOf(p Participant, on calendar.Date) scheduling.Modifier
 		placeOfService = *d.a.PlaceOfService
 	}
 	leading := d.rules.Practitioners[d.named(d.a.Practitioners[0])]
-	return scheduling.ModifiersBy(d.payerOn(p, on).Modifiers, p.Code, placeOfService, leading, on)
+	granted, _ := d.ledger.Authorization(d.caller.OrganizationID, p.AuthorizationID)
+	return granted.Modifiers.And(scheduling.ModifiersBy(d.payerOn(p, on).Modifiers, p.Code, placeOfService, leading, on))
 }

@@ -20,6 +20,7 @@ func storedVerdictOf(v verdict) storedVerdict {
 	}
 	a := v.appointment
 	a.Notes, a.CancelReason, a.ReopenReason = nil, nil, nil
+	a.Clocking = a.Clocking.times()
 	stored := storedVerdict{Appointment: &a, Occurrences: v.occurrences}
 	if v.session != nil {
 		s := *v.session

@@ -47,9 +47,10 @@ func (d statusDraft) move() error {
 	switch d.kind {
 	case start:
 		d.a.StartedAt = new(d.startedAt())
+		d.clockIn()
 		return nil
 	case reopen:
-		d.a.StartedAt = nil
+		d.a.StartedAt, d.a.Clocking = nil, Clocking{}
 		d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 		return nil
 	case complete:
@@ -87,7 +88,7 @@ func (d statusDraft) takeBackEnd() error {
 	}
 	d.a.Status = Scheduled
 	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason, d.a.LateCancel = nil, nil, nil, false
-	d.a.StartedAt = nil
+	d.a.StartedAt, d.a.Clocking = nil, Clocking{}
 	d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 	d.touch()
 	return d.bookTime()

@@ -22,7 +22,7 @@ func (d statusDraft) void() error {
 		}
 		d.a.Patients[i].ReservationID, d.a.Patients[i].Absent, d.a.Patients[i].Own = nil, false, nil
 	}
-	d.a.SessionID, d.a.Worked, d.a.StartedAt = nil, nil, nil
+	d.a.SessionID, d.a.Worked, d.a.StartedAt, d.a.Clocking = nil, nil, nil, Clocking{}
 	d.a.Status = d.voidedTo
 	d.touch()
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]

@@ -21,6 +21,7 @@ const (
 	EventCompleted   = "appointment.completed"
 	EventCancelled   = "appointment.cancelled"
 	EventNoShow      = "appointment.no-show"
+	EventClockedOut  = "appointment.clocked-out"
 	EventCorrected   = "session.corrected"
 	EventVoided      = "session.voided"
 	EventRecounted   = "appointment.recounted" // its units changed because of another appointment of its visit
@@ -31,6 +32,7 @@ func EventTypes() []outbox.Type {
 	var all []outbox.Type
 	for _, name := range []string{
 		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow,
+		EventClockedOut,
 		EventCorrected, EventVoided, EventRecounted, EventReminder,
 	} {
 		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
@@ -41,7 +43,8 @@ func EventTypes() []outbox.Type {
 var eventOf = map[kind]string{
 	book: EventBooked, reschedule: EventRescheduled, transfer: EventRescheduled,
 	start: EventStarted, reopen: EventReopened, complete: EventCompleted, cancel: EventCancelled, noShow: EventNoShow,
-	correct: EventCorrected, void: EventVoided, recountUnits: EventRecounted,
+	clockOut: EventClockedOut,
+	correct:  EventCorrected, void: EventVoided, recountUnits: EventRecounted,
 }
 
 // AppointmentChange is an appointment after a change. It leaves the system, so it does not identify
@@ -77,6 +80,8 @@ type recorded struct {
 	AuthorizationID   uuid.UUID   `json:"authorizationId"`
 	Units             int         `json:"units"`
 	LateCancel        bool        `json:"lateCancel,omitempty"`
+	ClockedInAt       *time.Time  `json:"clockedInAt,omitempty"`
+	ClockedOutAt      *time.Time  `json:"clockedOutAt,omitempty"`
 	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
 	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
 	PlaceOfService    *string     `json:"placeOfService,omitempty"`
@@ -167,6 +172,7 @@ func recordedOf(a Appointment, i int) recorded {
 	return recorded{
 		Status: a.Status, StartTime: span.Start, EndTime: span.End, PractitionerIDs: a.Practitioners,
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
+		ClockedInAt: a.ClockedInAt, ClockedOutAt: a.ClockedOutAt,
 		PlaceOfService: a.PlaceOfService, Modifiers: string(p.Modifiers), LocationID: a.LocationID,
 		SupervisingPractitionerID: a.SupervisingPractitionerID,
 	}

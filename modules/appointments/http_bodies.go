@@ -64,6 +64,10 @@ type appointmentBody struct {
 	SessionID *uuid.UUID `json:"sessionId"`
 	// The actual start, once the appointment was started.
 	StartedAt *time.Time `json:"startedAt"`
+	// The time of the clock-in. Null: there was none.
+	ClockedInAt *time.Time `json:"clockedInAt"`
+	// The time of the clock-out. Null: there was none.
+	ClockedOutAt *time.Time `json:"clockedOutAt"`
 	// The last time that a start, a cancellation or a no-show was undone.
 	ReopenedAt *time.Time `json:"reopenedAt"`
 	ReopenedBy *uuid.UUID `json:"reopenedBy"` // The user who reopened the appointment.
@@ -103,6 +107,7 @@ func bodyOf(a Appointment) appointmentBody {
 		ID: a.ID, OrganizationID: a.OrganizationID, ServiceCodeID: a.ServiceCodeID, Status: a.Status,
 		StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate, PractitionerIDs: a.Practitioners, Notes: a.Notes,
 		SeriesID: a.SeriesID, SessionID: a.SessionID, StartedAt: a.StartedAt,
+		ClockedInAt: a.ClockedInAt, ClockedOutAt: a.ClockedOutAt,
 		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt,
 		CancelledBy:  a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,

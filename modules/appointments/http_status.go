@@ -14,7 +14,7 @@ import (
 	"omnirapeutic/platform/permission"
 )
 
-func (s *BookingService) statusRoutes() []httpx.Route {
+func (s *BookingService) clockRoutes() []httpx.Route {
 	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/start",
@@ -22,10 +22,26 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Name: "startAppointment", Summary: "Start an appointment",
 			Description: "Records that the appointment began at `startTime`; default: now. The time must be within the " +
 				"organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay " +
-				"reserved until the appointment is completed.",
+				"reserved until the appointment is completed. Without `startTime` it is the clock-in of electronic visit " +
+				"verification.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrStartTooEarly, ErrStartTooLate},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleStart),
 		},
+		{
+			Method: http.MethodPost, Path: "/appointments/:id/clock-out",
+			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
+			Name: "clockOut", Summary: "Clock out of an appointment",
+			Description: "Records the time at which the practitioner leaves, and optional coordinates, for electronic visit " +
+				"verification. `POST /appointments/{id}/start` without `startTime` is the clock-in. The completion ends at the " +
+				"clock-out unless it gives `endTime`. A repeated clock-out replaces the earlier one.",
+			Refusals: []*fault.Error{ErrNotFound, ErrTransition},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleClockOut),
+		},
+	}
+}
+
+func (s *BookingService) statusRoutes() []httpx.Route {
+	return []httpx.Route{
 		{
 			Method: http.MethodPost, Path: "/appointments/:id/reopen",
 			Permission: permission.AppointmentStart, RecordScopes: appointmentOwners.Scopes(),
@@ -44,9 +60,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 				"the rest is released. If it was longer, more units are taken as far as available; the others become the " +
 				"session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is " +
 				"often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. " +
-				"Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on " +
-				"another date than booked, and a session that is longer or shorter than booked by more than the organization's " +
-				"`confirmLengthFactor`, need `confirm: true`.",
+				"Default of `endTime`: the clock-out, or else the booked end, or now if the appointment was started and that is " +
+				"still to come. With `coordinates` the completion is the clock-out. Times on another date than booked, and a " +
+				"session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrUnconfirmed, ErrSessionOverlap},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleComplete),
 		},
@@ -78,10 +94,12 @@ type startRequest struct {
 	command.Keyed
 	// The actual start, not in the future and at most 24 hours ago. The default is now.
 	StartTime *time.Time `json:"startTime"`
+	// The coordinates of the device, for electronic visit verification. They exclude startTime.
+	Coordinates *devicePositionBody `json:"coordinates"`
 }
 
 func (s *BookingService) handleStart(ctx context.Context, in startRequest) (appointmentBody, error) {
-	return answerOf(s.Start(ctx, in.ID, in.StartTime, in.Key))
+	return answerOf(s.ClockIn(ctx, in.ID, in.StartTime, in.Coordinates.point(), in.Key))
 }
 
 type reopenRequest struct {
@@ -127,6 +145,8 @@ type completeRequest struct {
 	Patients []attendanceBody `json:"patients" validate:"omitempty,max=20,dive"`
 	// The reason to accept an overlap with another session. This needs `session:accept-overlap`.
 	OverlapReason *string `json:"overlapReason" validate:"omitempty,min=1,max=500,text"`
+	// The coordinates of the device. The completion is then the clock-out, and ends now. They exclude endTime.
+	Coordinates *devicePositionBody `json:"coordinates"`
 }
 
 // attendanceBody is a patient's presence in a session.
@@ -149,6 +169,7 @@ type completeAnswer struct {
 func (s *BookingService) handleComplete(ctx context.Context, in completeRequest) (completeAnswer, error) {
 	c := Completion{
 		Start: in.StartTime, End: in.EndTime, Narrative: in.Narrative, Confirm: in.Confirm, Overlap: in.OverlapReason,
+		ClockOut: in.Coordinates.point(),
 	}
 	for _, p := range in.Patients {
 		c.Patients = append(c.Patients, Attendance{p.PatientID, p.Attended, p.StartTime, p.EndTime})

@@ -183,6 +183,9 @@ func completedSpans(a Appointment, c Completion, now time.Time) []Span {
 	if a.StartedAt != nil {
 		starts = append(starts, *a.StartedAt)
 	}
+	if a.ClockedOutAt != nil {
+		ends = append(ends, *a.ClockedOutAt)
+	}
 	if c.Start != nil {
 		starts = []time.Time{*c.Start}
 	}

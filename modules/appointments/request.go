@@ -55,6 +55,7 @@ type Completion struct {
 	Confirm    bool         // confirms times that differ considerably from the booked ones
 	Patients   []Attendance // of patients who were absent or have own times; each once
 	Overlap    *string      // the reason to accept an overlap with another session
+	ClockOut   *Coordinates `json:",omitempty"` // of a completion that is also the clock-out
 }
 
 // Attendance is a patient's presence in a session.
@@ -78,6 +79,7 @@ const (
 	complete   kind = "complete"
 	cancel     kind = "cancel"
 	noShow     kind = "no-show"
+	clockOut   kind = "clock-out"
 	correct    kind = "correct"  // of a session
 	void       kind = "void"     // of a session
 	transfer   kind = "transfer" // of bookings, from one authorization to another
@@ -116,6 +118,7 @@ type request struct {
 	voidedTo       Status     // the appointment's status after its session is voided
 	started        *time.Time // the given time of a start; nil: now
 	reason         *string
+	coordinates    *Coordinates  // of a clock-in or a clock-out
 	transfer       *Transfer     // of a transfer
 	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
 	settling       *settling     // of a request for appointments that a change of their authorization would strand
@@ -144,6 +147,9 @@ func (r request) fingerprint() []byte {
 	}
 	if r.transfer != nil {
 		members = append(members, *r.transfer)
+	}
+	if r.coordinates != nil {
+		members = append(members, *r.coordinates)
 	}
 	encoded, err := json.Marshal(members)
 	if err != nil {

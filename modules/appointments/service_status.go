@@ -13,12 +13,7 @@ import (
 // [ErrTransition], [ErrStartTooEarly], [ErrStartTooLate], and [fault.ErrInvalid] for a time in the
 // future or more than 24 hours ago.
 func (s *BookingService) Start(ctx context.Context, id uuid.UUID, at *time.Time, key command.Key) (Outcome, error) {
-	r, err := s.request(ctx, start, id, key)
-	if err != nil {
-		return Outcome{}, err
-	}
-	r.started = at
-	return s.do(ctx, r)
+	return s.ClockIn(ctx, id, at, nil, key)
 }
 
 // Reopen undoes the start, the cancellation or the no-show of an appointment: it is [Scheduled]
@@ -60,8 +55,11 @@ func (s *BookingService) end(
 // once, even if it is called repeatedly or concurrently. Units that the authorization does not
 // cover are reported as unauthorized, never booked. Errors: [ErrNotFound], [ErrTransition],
 // [ErrUnconfirmed] for times that differ considerably from the booked ones, [fault.ErrInvalid] for
-// impossible times.
+// impossible times and for coordinates that are given together with an end.
 func (s *BookingService) Complete(ctx context.Context, id uuid.UUID, c Completion, key command.Key) (Outcome, error) {
+	if c.End != nil && c.ClockOut != nil {
+		return Outcome{}, refuseCoordinatesWith("endTime")
+	}
 	r, err := s.request(ctx, complete, id, key)
 	if err != nil {
 		return Outcome{}, err

@@ -75,6 +75,7 @@ func (e Entry) before() Balance {
 type terms struct {
 	InsuranceID   *uuid.UUID    `json:"insuranceId"`
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId"`
+	Modifiers     string        `json:"modifiers"`
 	TotalUnits    int           `json:"totalUnits"`
 	StartDate     calendar.Date `json:"startDate"`
 	EndDate       calendar.Date `json:"endDate"`
@@ -101,9 +102,8 @@ func recordedCaps(c Caps) []recordedCap {
 
 func termsOf(a Authorization) terms {
 	return terms{
-		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, TotalUnits: a.Total, StartDate: a.StartDate,
-		EndDate: a.EndDate,
-		Status:  a.Decision, Caps: recordedCaps(a.Caps), Version: a.Version,
+		InsuranceID: a.InsuranceID, ServiceCodeID: a.ServiceCodeID, Modifiers: string(a.Modifiers), TotalUnits: a.Total,
+		StartDate: a.StartDate, EndDate: a.EndDate, Status: a.Decision, Caps: recordedCaps(a.Caps), Version: a.Version,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
+	"omnirapeutic/platform/scheduling"
 )
 
 // MaxUnits is the maximum number of units of one authorization or operation. Real values stay below
@@ -47,6 +48,8 @@ type Authorization struct {
 	InsuranceID    *uuid.UUID
 	ServiceCodeID  uuid.UUID
 	AuthNumber     *string // the payer's number; nil while pending
+	// Modifiers of claim lines, as the payer states them; empty: none.
+	Modifiers scheduling.Modifiers
 	Balance
 	Caps        Caps        `gorm:"embedded;embeddedPrefix:cap_"`
 	UnitsByDate UnitsByDate `gorm:"column:booked_by_date"` // nil if no cap counts by date

@@ -1,6 +1,8 @@
 package authorization
 
 import (
+	"fmt"
+
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
@@ -8,6 +10,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/scheduling"
 )
 
 // NewAuthorization has the fields of an authorization to create.
@@ -16,6 +19,7 @@ type NewAuthorization struct {
 	ServiceCodeID uuid.UUID
 	InsuranceID   *uuid.UUID
 	AuthNumber    *string
+	Modifiers     scheduling.Modifiers
 	TotalUnits    int // 0 to [MaxUnits]
 	StartDate     calendar.Date
 	EndDate       calendar.Date
@@ -27,6 +31,7 @@ type NewAuthorization struct {
 // check returns the caps, or the field errors.
 func (n NewAuthorization) check() (Caps, error) {
 	caps, fieldErrors := capsOf(n.Caps)
+	fieldErrors = append(fieldErrors, checkModifiers(n.Modifiers)...)
 	if n.TotalUnits < 0 || n.TotalUnits > MaxUnits {
 		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
 	}
@@ -42,6 +47,15 @@ func (n NewAuthorization) check() (Caps, error) {
 	return caps, nil
 }
 
+// checkModifiers returns an error for modifiers that a claim line cannot carry.
+func checkModifiers(m scheduling.Modifiers) []fault.Field {
+	if m.Valid() {
+		return nil
+	}
+	return []fault.Field{{Field: "modifiers", Code: "modifier", Message: fmt.Sprintf(
+		"must be up to %d different modifiers of two capital letters or digits, such as HM", scheduling.MaxModifiers)}}
+}
+
 var fieldDatesOrder = fault.Field{Field: "endDate", Code: "gtefield", Message: "must not be before startDate"}
 
 // Change is a change of an authorization's terms. Fields that are not given stay unchanged.
@@ -49,6 +63,7 @@ type Change struct {
 	Match       patch.Match // the versions that the change applies to
 	InsuranceID patch.Clearable[uuid.UUID]
 	AuthNumber  patch.Clearable[string]
+	Modifiers   patch.Clearable[scheduling.Modifiers]
 	TotalUnits  patch.Field[int] // needs [permission.AuthorizationAdjust]; becomes a ledger entry
 	StartDate   patch.Field[calendar.Date]
 	EndDate     patch.Field[calendar.Date]
@@ -70,6 +85,9 @@ func (c Change) RequirePermission(caller identity.Caller) error {
 // FieldErrors returns the errors that do not depend on stored state.
 func (c Change) FieldErrors() []fault.Field {
 	_, fieldErrors := c.caps()
+	if c.Modifiers.Value != nil {
+		fieldErrors = append(fieldErrors, checkModifiers(*c.Modifiers.Value)...)
+	}
 	if c.TotalUnits.Given && (c.TotalUnits.Value < 0 || c.TotalUnits.Value > MaxUnits) {
 		fieldErrors = append(fieldErrors, fieldUnits("totalUnits", 0))
 	}
@@ -81,7 +99,7 @@ func (c Change) Empty() bool { return !c.TotalUnits.Given && !c.givesTerms() }
 
 // givesTerms reports whether the change includes fields that are not in the ledger.
 func (c Change) givesTerms() bool {
-	return c.InsuranceID.Given || c.AuthNumber.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given ||
+	return c.InsuranceID.Given || c.AuthNumber.Given || c.Modifiers.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given ||
 		c.Caps.Given || c.Notes.Given
 }
 
@@ -98,6 +116,12 @@ func (c Change) caps() (Caps, []fault.Field) {
 func (a Authorization) With(c Change) (Authorization, error) {
 	c.InsuranceID.Apply(&a.InsuranceID)
 	c.AuthNumber.Apply(&a.AuthNumber)
+	if c.Modifiers.Given {
+		a.Modifiers = ""
+		if c.Modifiers.Value != nil {
+			a.Modifiers = *c.Modifiers.Value
+		}
+	}
 	c.StartDate.Apply(&a.StartDate)
 	c.EndDate.Apply(&a.EndDate)
 	c.Status.Apply(&a.Decision)
@@ -112,6 +136,6 @@ func (a Authorization) With(c Change) (Authorization, error) {
 }
 
 func (a Authorization) sameTerms(b Authorization) bool {
-	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && equal(a.Notes, b.Notes) &&
-		a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && a.Modifiers == b.Modifiers &&
+		equal(a.Notes, b.Notes) && a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
 }

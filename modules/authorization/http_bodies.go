@@ -9,16 +9,19 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
+	"omnirapeutic/platform/scheduling"
 )
 
 // Body is an authorization in API responses.
 type Body struct {
-	ID             uuid.UUID     `json:"id"`
-	OrganizationID uuid.UUID     `json:"organizationId"`
-	PatientID      uuid.UUID     `json:"patientId"`
-	InsuranceID    *uuid.UUID    `json:"insuranceId"`
-	ServiceCodeID  uuid.UUID     `json:"serviceCodeId"`
-	AuthNumber     *string       `json:"authNumber"`
+	ID             uuid.UUID  `json:"id"`
+	OrganizationID uuid.UUID  `json:"organizationId"`
+	PatientID      uuid.UUID  `json:"patientId"`
+	InsuranceID    *uuid.UUID `json:"insuranceId"`
+	ServiceCodeID  uuid.UUID  `json:"serviceCodeId"`
+	AuthNumber     *string    `json:"authNumber"`
+	// The modifiers of claim lines that the payer states.
+	Modifiers      []string      `json:"modifiers"`
 	TotalUnits     int           `json:"totalUnits"`
 	UsedUnits      int           `json:"usedUnits"`
 	ScheduledUnits int           `json:"scheduledUnits"`
@@ -46,7 +49,7 @@ func (b Body) Revision() int { return b.Version }
 func BodyOf(v View) Body {
 	return Body{
 		ID: v.ID, OrganizationID: v.OrganizationID, PatientID: v.PatientID, InsuranceID: v.InsuranceID,
-		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber,
+		ServiceCodeID: v.ServiceCodeID, AuthNumber: v.AuthNumber, Modifiers: v.Modifiers.List(),
 		TotalUnits: v.Total, UsedUnits: v.Used, ScheduledUnits: v.Scheduled, AvailableUnits: v.Available(),
 		StartDate: v.StartDate, EndDate: v.EndDate, Status: v.Status, Caps: capBodiesOf(v.Caps), Notes: v.Notes,
 		Version: v.Version, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
@@ -103,9 +106,12 @@ type ChangeRequest struct {
 	capped
 	InsuranceID patch.Clearable[uuid.UUID] `json:"insuranceId"`
 	AuthNumber  patch.Clearable[string]    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
-	TotalUnits  patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
-	StartDate   patch.Field[calendar.Date] `json:"startDate"`
-	EndDate     patch.Field[calendar.Date] `json:"endDate"`
+	// The modifiers of claim lines that the payer states. They replace the previous ones. They apply to bookings and
+	// sessions that are booked, completed or corrected from now on. Null: none.
+	Modifiers  patch.Clearable[[]string]  `json:"modifiers" validate:"omitempty,max=4,dive,len=2,alphanum,uppercase"`
+	TotalUnits patch.Field[int]           `json:"totalUnits" validate:"omitempty,min=0,max=10000000"`
+	StartDate  patch.Field[calendar.Date] `json:"startDate"`
+	EndDate    patch.Field[calendar.Date] `json:"endDate"`
 	// The status of the authorization.
 	Status patch.Field[Status] `json:"status" validate:"omitempty,oneof=PENDING ACTIVE CANCELLED"`
 	// The notes of the organization.
@@ -118,9 +124,17 @@ type ChangeRequest struct {
 // Change returns the requested change.
 func (r ChangeRequest) Change() Change {
 	return Change{
-		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, TotalUnits: r.TotalUnits,
+		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, Modifiers: r.modifiers(), TotalUnits: r.TotalUnits,
 		StartDate: r.StartDate, EndDate: r.EndDate, Status: r.Status, Caps: r.change(), Notes: r.Notes, Reason: r.Reason,
 	}
+}
+
+func (r ChangeRequest) modifiers() patch.Clearable[scheduling.Modifiers] {
+	c := patch.Clearable[scheduling.Modifiers]{Given: r.Modifiers.Given}
+	if r.Modifiers.Value != nil {
+		c.Value = new(scheduling.ModifiersOf(*r.Modifiers.Value))
+	}
+	return c
 }
 
 // shown records each authorization of the page as read by the caller, for the audit trail, and

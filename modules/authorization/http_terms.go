@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/scheduling"
 )
 
 func (s *TermsService) termsRoutes() []httpx.Route {
@@ -64,13 +65,15 @@ func (s *TermsService) termsRoutes() []httpx.Route {
 
 type createAuthorizationRequest struct {
 	capped
-	PatientID     uuid.UUID     `json:"patientId" validate:"required"`
-	ServiceCodeID uuid.UUID     `json:"serviceCodeId" validate:"required"`
-	InsuranceID   *uuid.UUID    `json:"insuranceId"`
-	AuthNumber    *string       `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
-	TotalUnits    *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
-	StartDate     calendar.Date `json:"startDate" validate:"required"`
-	EndDate       calendar.Date `json:"endDate" validate:"required"`
+	PatientID     uuid.UUID  `json:"patientId" validate:"required"`
+	ServiceCodeID uuid.UUID  `json:"serviceCodeId" validate:"required"`
+	InsuranceID   *uuid.UUID `json:"insuranceId"`
+	AuthNumber    *string    `json:"authNumber" validate:"omitempty,min=1,max=50,text"`
+	// The modifiers of claim lines that the payer states, such as HM or U3. The default is none.
+	Modifiers  []string      `json:"modifiers" validate:"omitempty,max=4,dive,len=2,alphanum,uppercase"`
+	TotalUnits *int          `json:"totalUnits" validate:"required,min=0,max=10000000"`
+	StartDate  calendar.Date `json:"startDate" validate:"required"`
+	EndDate    calendar.Date `json:"endDate" validate:"required"`
 	// The status of the authorization.
 	Status Status `json:"status" validate:"omitempty,oneof=PENDING ACTIVE"`
 	// The notes of the organization.
@@ -80,6 +83,7 @@ type createAuthorizationRequest struct {
 func (s *TermsService) handleCreate(ctx context.Context, in createAuthorizationRequest) (Body, error) {
 	v, err := s.Create(ctx, NewAuthorization{
 		PatientID: in.PatientID, ServiceCodeID: in.ServiceCodeID, InsuranceID: in.InsuranceID, AuthNumber: in.AuthNumber,
+		Modifiers:  scheduling.ModifiersOf(in.Modifiers),
 		TotalUnits: *in.TotalUnits, StartDate: in.StartDate, EndDate: in.EndDate, Status: in.Status, Caps: in.list(),
 		Notes: in.Notes,
 	})

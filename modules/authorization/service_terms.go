@@ -50,6 +50,7 @@ func (s *TermsService) Create(ctx context.Context, n NewAuthorization) (View, er
 			InsuranceID:    n.InsuranceID,
 			ServiceCodeID:  n.ServiceCodeID,
 			AuthNumber:     n.AuthNumber,
+			Modifiers:      n.Modifiers,
 			Balance:        Balance{Total: n.TotalUnits},
 			Caps:           caps,
 			UnitsByDate:    caps.noUnits(),

@@ -180,6 +180,7 @@ func (store) saveTerms(ctx context.Context, a Authorization) error {
 	return changedOne(tx.Model(&Authorization{}).Where("id = ?", a.ID).UpdateColumns(map[string]any{
 		"insurance_id":   a.InsuranceID,
 		"auth_number":    a.AuthNumber,
+		"modifiers":      a.Modifiers,
 		"booked_by_date": a.UnitsByDate,
 		"start_date":     a.StartDate,
 		"end_date":       a.EndDate,

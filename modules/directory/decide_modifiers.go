@@ -2,15 +2,11 @@ package directory
 
 import (
 	"fmt"
-	"regexp"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
 )
-
-// modifierForm is the form of the modifiers of CPT and HCPCS.
-var modifierForm = regexp.MustCompile(`^[A-Z0-9]{2}$`)
 
 // normalizeModifierRules returns the rules with sorted lists, and an error for each invalid code.
 func normalizeModifierRules(
@@ -20,7 +16,7 @@ func normalizeModifierRules(
 	var fieldErrors []fault.Field
 	for i, r := range rules {
 		field := func(name string) string { return fmt.Sprintf("modifierRules[%d].%s", i, name) }
-		if !modifierForm.MatchString(r.Modifier) {
+		if !scheduling.ValidModifier(r.Modifier) {
 			fieldErrors = append(fieldErrors, fault.Field{
 				Field: field("modifier"), Code: "modifier", Message: "must be two capital letters or digits, such as 95",
 			})

@@ -35,7 +35,9 @@ func since(year int, month time.Month) calendar.Date { return calendar.NewDate(y
 
 // placesOfService is the code set of CMS, sorted by code: CMS, "Place of Service Codes for
 // Professional Claims", database updated May 2, 2024, and Medicare Claims Processing Manual, chapter
-// 26, 10.5. Codes without a first day are older than the dates that CMS gives. A code that CMS
+// 26, 10.5. The first days are the effective dates in these descriptions, such as "(effective 10/1/03)" of
+// codes 49 and 57. CMS gives the date on which code 16 began as January 1, 2008; Medicare took it from April
+// 1, 2008 on. Codes without a first day are older than the dates that CMS gives. A code that CMS
 // ends stays here with its last day.
 var placesOfService = []PlaceOfService{
 	{Code: "01", Name: "Pharmacy", StartsOn: since(2003, time.October)},

@@ -75,6 +75,14 @@ func (v *Values) Text(text string) *Values { return put(v, text) }
 // OptionalBigint adds a number that may be NULL.
 func (v *Values) OptionalBigint(n *int64) *Values { return put(v, n) }
 
+// OptionalFloat adds numbers; nil is NULL.
+func (v *Values) OptionalFloat(numbers ...*float64) *Values {
+	for _, n := range numbers {
+		put(v, n)
+	}
+	return v
+}
+
 // OptionalText adds a text that may be NULL.
 func (v *Values) OptionalText(text *string) *Values { return put(v, text) }
 

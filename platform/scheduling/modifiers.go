@@ -1,6 +1,7 @@
 package scheduling
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,35 @@ func ModifiersOf(list []string) Modifiers { return Modifiers(strings.Join(list, 
 
 // List returns the modifiers as a list, never nil.
 func (m Modifiers) List() []string { return append([]string{}, strings.Fields(string(m))...) }
+
+// modifierForm is the form of the modifiers of CPT and HCPCS.
+var modifierForm = regexp.MustCompile(`^[A-Z0-9]{2}$`)
+
+// ValidModifier reports whether the text has the form of a modifier: two capital letters or digits.
+func ValidModifier(text string) bool { return modifierForm.MatchString(text) }
+
+// Valid reports whether a claim line can carry the modifiers: at most [MaxModifiers] different ones, each of
+// them valid.
+func (m Modifiers) Valid() bool {
+	list := m.List()
+	for i, modifier := range list {
+		if !ValidModifier(modifier) || slices.Contains(list[:i], modifier) {
+			return false
+		}
+	}
+	return len(list) <= MaxModifiers
+}
+
+// And returns the modifiers followed by the others that they do not contain, at most [MaxModifiers].
+func (m Modifiers) And(others Modifiers) Modifiers {
+	all := m.List()
+	for _, modifier := range others.List() {
+		if !slices.Contains(all, modifier) {
+			all = append(all, modifier)
+		}
+	}
+	return ModifiersOf(all[:min(len(all), MaxModifiers)])
+}
 
 // ModifierRule gives services of a payer a modifier. An empty list matches everything.
 type ModifierRule struct {

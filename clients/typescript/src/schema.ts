@@ -2021,11 +2021,33 @@ export interface paths {
         put?: never;
         /**
          * Start an appointment
-         * @description Records that the appointment began at `startTime`; default: now. The time must be within the organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until the appointment is completed.
+         * @description Records that the appointment began at `startTime`; default: now. The time must be within the organization's `earlyStartMinutes` before the booked start, or later, and before the booked end. The units stay reserved until the appointment is completed. Without `startTime` it is the clock-in of electronic visit verification.
          *
          *     Permission: `appointment:start`.
          */
         post: operations["startAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/clock-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Clock out of an appointment
+         * @description Records the time at which the practitioner leaves, and optional coordinates, for electronic visit verification. `POST /appointments/{id}/start` without `startTime` is the clock-in. The completion ends at the clock-out unless it gives `endTime`. A repeated clock-out replaces the earlier one.
+         *
+         *     Permission: `appointment:start`.
+         */
+        post: operations["clockOut"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2065,7 +2087,7 @@ export interface paths {
         put?: never;
         /**
          * Complete an appointment
-         * @description Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is released. If it was longer, more units are taken as far as available; the others become the session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of `endTime`: the booked end, or now if the appointment was started and that is still to come. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
+         * @description Writes the session, and consumes the units of its actual time, once. If it was shorter than booked, the rest is released. If it was longer, more units are taken as far as available; the others become the session's `unauthorizedUnits`. This also works after the authorization has ended, because documentation is often late. Default of `startTime`: the time at which the appointment was started, or else the booked start. Default of `endTime`: the clock-out, or else the booked end, or now if the appointment was started and that is still to come. With `coordinates` the completion is the clock-out. Times on another date than booked, and a session that is longer or shorter than booked by more than the organization's `confirmLengthFactor`, need `confirm: true`.
          *
          *     Permission: `appointment:complete`.
          */
@@ -2180,6 +2202,28 @@ export interface paths {
          *     Permission: `session:change`.
          */
         post: operations["addAddendum"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export visits for electronic visit verification
+         * @description Returns one row per session and patient with the six facts of section 12006 of the 21st Century Cures Act: service, client, date, place, provider, and start and end. The clock-in and the clock-out are added if there were any. Voided sessions and absent patients are left out. Sorted by start. A page has `limit` sessions. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `session:read`.
+         */
+        get: operations["exportVisits"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -3336,6 +3380,28 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "appointment.clocked-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Appointment clocked-out
+         * @description An appointment after a change. It leaves the system, so it does not identify patients.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onAppointmentClockedOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "appointment.completed": {
         parameters: {
             query?: never;
@@ -4023,6 +4089,16 @@ export interface components {
             startedAt: string | null;
             /**
              * Format: date-time
+             * @description The time of the clock-in. Null: there was none.
+             */
+            clockedInAt: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the clock-out. Null: there was none.
+             */
+            clockedOutAt: string | null;
+            /**
+             * Format: date-time
              * @description The last time that a start, a cancellation or a no-show was undone.
              */
             reopenedAt: string | null;
@@ -4157,6 +4233,28 @@ export interface components {
             sessionId?: string;
             /** @description The number of changes, starting with 1. */
             version: number;
+        };
+        /** @description One event of an organization's stream. */
+        AppointmentClockedOutEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "appointment.clocked-out";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["AppointmentChange"];
         };
         /** @description One event of an organization's stream. */
         AppointmentCompletedEvent: {
@@ -4618,6 +4716,8 @@ export interface components {
             serviceCodeId: string;
             /** @description The number that the payer gave the authorization. */
             authNumber: string | null;
+            /** @description The modifiers of claim lines that the payer states. */
+            modifiers: string[];
             /** @description The number of authorized units. */
             totalUnits: number;
             /** @description The number of units consumed by sessions. */
@@ -5171,6 +5271,8 @@ export interface components {
             insuranceId?: string | null;
             /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The modifiers of claim lines that the payer states. They replace the previous ones. They apply to bookings and sessions that are booked, completed or corrected from now on. Null: none. */
+            modifiers?: string[] | null;
             /** @description The number of authorized units. */
             totalUnits?: number;
             /**
@@ -5298,6 +5400,10 @@ export interface components {
             /** @description The claims in the order of the files. */
             data: components["schemas"]["Claim"][];
         };
+        ClockOutRequest: {
+            /** @description The coordinates of the device. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
+        };
         CompleteAnswer: {
             /** @description The session. */
             session: components["schemas"]["Session"];
@@ -5323,6 +5429,8 @@ export interface components {
             patients?: components["schemas"]["AttendanceInput"][];
             /** @description The reason to accept an overlap with another session. This needs `session:accept-overlap`. */
             overlapReason?: string | null;
+            /** @description The coordinates of the device. The completion is then the clock-out, and ends now. They exclude endTime. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
         };
         /** @description The effective configuration with secrets hidden. */
         Config: {
@@ -5535,6 +5643,8 @@ export interface components {
             insuranceId?: string | null;
             /** @description The number that the payer gave the authorization. */
             authNumber?: string | null;
+            /** @description The modifiers of claim lines that the payer states, such as HM or U3. The default is none. */
+            modifiers?: string[];
             /** @description The number of authorized units. */
             totalUnits: number;
             /**
@@ -5702,6 +5812,13 @@ export interface components {
             data: components["schemas"]["Delivery"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description A point on Earth (WGS 84). */
+        DevicePositionInput: {
+            /** @description The latitude in degrees, from -90 to 90. */
+            latitude?: number;
+            /** @description The longitude in degrees, from -180 to 180. */
+            longitude?: number;
         };
         /** @description A diagnosis of a patient. */
         Diagnosis: {
@@ -10278,6 +10395,8 @@ export interface components {
              * @description The actual start, not in the future and at most 24 hours ago. The default is now.
              */
             startTime?: string | null;
+            /** @description The coordinates of the device, for electronic visit verification. They exclude startTime. */
+            coordinates?: components["schemas"]["DevicePositionInput"] | null;
         };
         /** @description It is too early to start the appointment. */
         StartTooEarlyProblem: components["schemas"]["Problem"] & {
@@ -10803,6 +10922,67 @@ export interface components {
             /** @description The name of the user or of the key. */
             name: string;
         };
+        /** @description A visit: a session with one of its patients. */
+        Visit: {
+            /** Format: uuid */
+            sessionId: string;
+            /** @description The code of the service. */
+            serviceCode: string;
+            /** Format: uuid */
+            patientId: string;
+            /**
+             * Format: date
+             * @description The date of the service, in the organization's time zone.
+             */
+            serviceDate: string;
+            /** @description The place-of-service code of CMS. Null: not known. */
+            placeOfService: string | null;
+            /**
+             * Format: uuid
+             * @description The location. Null: none.
+             */
+            locationId: string | null;
+            /**
+             * Format: uuid
+             * @description The practitioner who rendered the service.
+             */
+            practitionerId: string;
+            /**
+             * Format: date-time
+             * @description The time at which the service began for the patient.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The time at which the service ended for the patient.
+             */
+            endTime: string;
+            /**
+             * Format: date-time
+             * @description The time of the clock-in. Null: there was none.
+             */
+            clockedInAt: string | null;
+            /** @description The latitude of the clock-in in degrees. */
+            clockInLatitude: number | null;
+            /** @description The longitude of the clock-in in degrees. */
+            clockInLongitude: number | null;
+            /**
+             * Format: date-time
+             * @description The time of the clock-out. Null: there was none.
+             */
+            clockedOutAt: string | null;
+            /** @description The latitude of the clock-out in degrees. */
+            clockOutLatitude: number | null;
+            /** @description The longitude of the clock-out in degrees. */
+            clockOutLongitude: number | null;
+        };
+        /** @description One page of a list. */
+        VisitPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["Visit"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         VoidRequest: {
             /** @description The reason of the void. */
             reason: string;
@@ -11120,6 +11300,21 @@ export interface components {
          * @description Conflict.
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict16: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `authorization-not-active`: The authorization is not active.
          *     - `books-damaged`: This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
@@ -11130,7 +11325,7 @@ export interface components {
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11146,7 +11341,7 @@ export interface components {
          *     - `appointment-transition`: The appointment's status does not allow that.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict17: {
+        Conflict18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11162,27 +11357,6 @@ export interface components {
          *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
-         *     - `practitioner-inactive`: The practitioner is not active.
-         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
-         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
-         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
-         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
-         *     - `session-voided`: The session was voided.
-         */
         Conflict19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -11190,7 +11364,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
             };
         };
         /**
@@ -11211,10 +11385,31 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
+         *     - `practitioner-inactive`: The practitioner is not active.
+         *     - `session-exported`: The session was billed to the payer and can no longer be changed.
+         *     - `session-overlap`: The session overlaps another session of the practitioner or the patient.
+         *     - `session-signed`: The session is signed, so you can no longer correct or void it.
+         *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
+         *     - `session-voided`: The session was voided.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CredentialMissingProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionOverlapProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionUnconfirmedProblem"] | components["schemas"]["SessionVoidedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11229,7 +11424,7 @@ export interface components {
          *
          *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
-        Conflict21: {
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11244,7 +11439,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict22: {
+        Conflict23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11260,7 +11455,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict23: {
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12656,6 +12851,7 @@ export type Appointment = components['schemas']['Appointment'];
 export type AppointmentBookedEvent = components['schemas']['AppointmentBookedEvent'];
 export type AppointmentCancelledEvent = components['schemas']['AppointmentCancelledEvent'];
 export type AppointmentChange = components['schemas']['AppointmentChange'];
+export type AppointmentClockedOutEvent = components['schemas']['AppointmentClockedOutEvent'];
 export type AppointmentCompletedEvent = components['schemas']['AppointmentCompletedEvent'];
 export type AppointmentNoShowEvent = components['schemas']['AppointmentNoShowEvent'];
 export type AppointmentNotBegunProblem = components['schemas']['AppointmentNotBegunProblem'];
@@ -12722,6 +12918,7 @@ export type CheckedCount = components['schemas']['CheckedCount'];
 export type Claim = components['schemas']['Claim'];
 export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
 export type Claims = components['schemas']['Claims'];
+export type ClockOutRequest = components['schemas']['ClockOutRequest'];
 export type CompleteAnswer = components['schemas']['CompleteAnswer'];
 export type CompleteRequest = components['schemas']['CompleteRequest'];
 export type Config = components['schemas']['Config'];
@@ -12751,6 +12948,7 @@ export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavaila
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
+export type DevicePositionInput = components['schemas']['DevicePositionInput'];
 export type Diagnosis = components['schemas']['Diagnosis'];
 export type DiagnosisChange = components['schemas']['DiagnosisChange'];
 export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundProblem'];
@@ -13057,6 +13255,8 @@ export type VerificationPage = components['schemas']['VerificationPage'];
 export type VerificationProgress = components['schemas']['VerificationProgress'];
 export type VerificationResult = components['schemas']['VerificationResult'];
 export type VerificationStarter = components['schemas']['VerificationStarter'];
+export type Visit = components['schemas']['Visit'];
+export type VisitPage = components['schemas']['VisitPage'];
 export type VoidRequest = components['schemas']['VoidRequest'];
 export type Warning = components['schemas']['Warning'];
 export type Webhook = components['schemas']['Webhook'];
@@ -13085,6 +13285,7 @@ export type ResponseConflict20 = components['responses']['Conflict20'];
 export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict23 = components['responses']['Conflict23'];
+export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -13327,7 +13528,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict20"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15356,7 +15557,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-00000000036f
                  */
                 id: string;
             };
@@ -15391,7 +15592,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
             };
@@ -15428,12 +15629,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000364
+                 * @example 019caed9-4300-7000-8000-00000000037b
                  */
                 sessionId: string;
             };
@@ -15571,7 +15772,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000362
+                 * @example 019caed9-4300-7000-8000-000000000379
                  */
                 id: string;
             };
@@ -16866,7 +17067,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000344
+                 * @example 019caed9-4300-7000-8000-00000000035b
                  */
                 id: string;
             };
@@ -16903,7 +17104,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000344
+                 * @example 019caed9-4300-7000-8000-00000000035b
                  */
                 id: string;
             };
@@ -17215,7 +17416,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000348
+                 * @example 019caed9-4300-7000-8000-00000000035f
                  */
                 id: string;
             };
@@ -17270,7 +17471,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034c
+                 * @example 019caed9-4300-7000-8000-000000000363
                  */
                 id: string;
             };
@@ -18240,7 +18441,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033a.under-used
+                 * @example 019caed9-4300-7000-8000-000000000351.under-used
                  */
                 id: string;
             };
@@ -18549,6 +18750,56 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    clockOut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000000af
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ClockOutRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appointment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict16"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     reopenAppointment: {
         parameters: {
             query?: never;
@@ -18590,7 +18841,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict16"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18722,7 +18973,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict17"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18741,7 +18992,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001cb
+                 * @example 019caed9-4300-7000-8000-0000000001e2
                  */
                 id: string;
             };
@@ -18772,7 +19023,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict18"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -18846,7 +19097,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18888,7 +19139,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18929,6 +19180,55 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    exportVisits: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                format?: "json" | "csv";
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                patientId?: string;
+                practitionerId?: string;
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     getNote: {
         parameters: {
             query?: never;
@@ -18939,7 +19239,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -18983,7 +19283,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19050,7 +19350,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19092,7 +19392,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19202,7 +19502,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000021a
+                 * @example 019caed9-4300-7000-8000-000000000231
                  */
                 id: string;
             };
@@ -19231,7 +19531,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19253,7 +19553,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19280,7 +19580,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict19"];
+            409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19302,7 +19602,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19376,7 +19676,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000013b
+                 * @example 019caed9-4300-7000-8000-000000000152
                  */
                 id: string;
             };
@@ -19604,7 +19904,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19646,7 +19946,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19705,7 +20005,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19745,7 +20045,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002de
+                 * @example 019caed9-4300-7000-8000-0000000002f5
                  */
                 id: string;
             };
@@ -19858,7 +20158,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000336
+                 * @example 019caed9-4300-7000-8000-00000000034d
                  */
                 id: string;
             };
@@ -20109,7 +20409,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20146,7 +20446,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20186,7 +20486,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20246,7 +20546,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002db
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20288,7 +20588,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20338,7 +20638,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20388,7 +20688,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002da
+                 * @example 019caed9-4300-7000-8000-0000000002f1
                  */
                 id: string;
             };
@@ -20456,7 +20756,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -20540,7 +20840,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict22"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20556,7 +20856,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20598,7 +20898,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20637,7 +20937,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20688,7 +20988,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000341
+                 * @example 019caed9-4300-7000-8000-000000000358
                  */
                 id: string;
             };
@@ -20730,7 +21030,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -20774,7 +21074,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -20814,7 +21114,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000342
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
                 /**
@@ -21084,7 +21384,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21124,7 +21424,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21149,7 +21449,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21167,7 +21467,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000339
+                 * @example 019caed9-4300-7000-8000-000000000350
                  */
                 id: string;
             };
@@ -21196,7 +21496,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
             404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict23"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -21292,7 +21592,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000033e
+                 * @example 019caed9-4300-7000-8000-000000000355
                  */
                 id: string;
             };
@@ -21447,6 +21747,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AppointmentCancelledEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAppointmentClockedOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppointmentClockedOutEvent"];
             };
         };
         responses: {
