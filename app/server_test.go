@@ -70,7 +70,7 @@ func whileTest(ctx context.Context, _ identity.Caller) (context.Context, context
 type testServer struct {
 	*Server
 	log       *safeBuffer
-	trail     trailtest.Book
+	trail     trailtest.Recorder
 	registry  *prometheus.Registry
 	ready     error
 	readiness Readiness

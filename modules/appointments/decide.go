@@ -11,9 +11,9 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// scene is the state on which requests are decided: the records that one transaction has read for
+// records are what requests are decided on: the rows that one transaction has read for
 // all of them, changed by the earlier decisions.
-type scene struct {
+type records struct {
 	now          time.Time
 	appointments map[record.Key]Appointment // named by the requests, and the others of their visits
 	sessions     map[record.Key]Session     // of completed appointments that may change, by appointment
@@ -44,9 +44,9 @@ func (v verdict) changed() bool {
 }
 
 // decide judges one request. It is the only function that changes appointments. An accepted request
-// changes the units in the scene's ledger and the scene's slots; a refused one changes nothing. An
+// changes the units in the ledger and the occupied slots; a refused one changes nothing. An
 // error is not caused by the request: see [authorization.Sheet].
-func (s *scene) decide(r request) (verdict, error) {
+func (s *records) decide(r request) (verdict, error) {
 	if r.kind == transfer {
 		if refusal := s.refuseTransfer(r); refusal != nil {
 			return verdict{refusal: refusal}, nil //nolint:nilerr // a refusal is a verdict
@@ -64,7 +64,7 @@ func (s *scene) decide(r request) (verdict, error) {
 }
 
 // decideOn is decide for a request whose claims are added to the sheet. The caller keeps the sheet.
-func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error) {
+func (s *records) decideOn(sheet *authorization.Sheet, r request) (verdict, error) {
 	d := s.draftOf(sheet, r)
 	if err := d.run(); err != nil || d.refusal != nil {
 		return verdict{refusal: d.refusal, before: d.before, appointment: d.before}, err
@@ -73,7 +73,7 @@ func (s *scene) decideOn(sheet *authorization.Sheet, r request) (verdict, error)
 }
 
 // accepts reports whether the request would be accepted. It changes nothing.
-func (s *scene) accepts(r request) (bool, error) {
+func (s *records) accepts(r request) (bool, error) {
 	d := s.draftOf(s.ledger.Sheet(), r)
 	err := d.run()
 	return err == nil && d.refusal == nil, err
@@ -108,7 +108,7 @@ func (d *draft) run() error {
 }
 
 // apply takes over an accepted draft with its siblings, and returns the verdict.
-func (s *scene) apply(d *draft) verdict {
+func (s *records) apply(d *draft) verdict {
 	v := verdict{before: d.before, appointment: d.a, session: d.session}
 	if !v.changed() {
 		return v

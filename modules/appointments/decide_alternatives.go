@@ -50,17 +50,17 @@ var (
 	coverage = []string{"outside-authorization-dates", "cap-exceeded", "authorization-not-active", "insufficient-units"}
 )
 
-// view is a scene with all records that the search for alternatives needs.
-type view struct {
-	scene
+// alternativeSearch has all records that the search for alternatives needs.
+type alternativeSearch struct {
+	records
 	request   request
 	requested Appointment // at the requested time
 	hours     []Availability
 	others    []uuid.UUID // the patient's other authorizations
 }
 
-// wanted returns the requested appointment.
-func wanted(r request, before Appointment) Appointment {
+// requestedAppointment returns the requested appointment.
+func requestedAppointment(r request, before Appointment) Appointment {
 	if r.kind == book {
 		a := Appointment{ServiceCodeID: r.booking.ServiceCodeID, Span: r.booking.Span, Practitioners: r.booking.Practitioners}
 		a.Place = r.booking.Place
@@ -80,8 +80,8 @@ func wanted(r request, before Appointment) Appointment {
 	return a
 }
 
-// widen adds all appointments in the window, and the rules of all its days.
-func (n *needs) widen(window Span, zone *time.Location) {
+// addWindow adds all appointments in the window, and the rules of all its days.
+func (n *needs) addWindow(window Span, zone *time.Location) {
 	for _, who := range []map[record.Key][]Span{n.staff, n.patients} {
 		for key := range who {
 			who[key] = []Span{window}
@@ -95,7 +95,7 @@ func (n *needs) widen(window Span, zone *time.Location) {
 }
 
 // authorizations returns the patient's other authorizations that cover the request.
-func (v *view) authorizations() ([]AlternativeAuthorization, error) {
+func (v *alternativeSearch) authorizations() ([]AlternativeAuthorization, error) {
 	found := []AlternativeAuthorization{}
 	for _, id := range v.others {
 		r := v.request
@@ -117,7 +117,7 @@ func (v *view) authorizations() ([]AlternativeAuthorization, error) {
 
 // times returns the nearest times, sorted by distance from the requested one, later times first.
 // Past times are offered only if the requested time is in the past.
-func (v *view) times() ([]AlternativeTime, error) {
+func (v *alternativeSearch) times() ([]AlternativeTime, error) {
 	found := []AlternativeTime{}
 	length := v.requested.End.Sub(v.requested.Start)
 	const steps = int(alternativeDays * 24 * time.Hour / alternativeStep)
@@ -127,7 +127,7 @@ func (v *view) times() ([]AlternativeTime, error) {
 			distance = -distance
 		}
 		span := Span{v.requested.Start.Add(distance), v.requested.Start.Add(distance + length)}
-		if span.Start.Before(v.now) && !v.requested.Start.Before(v.now) || !v.awake(span) {
+		if span.Start.Before(v.now) && !v.requested.Start.Before(v.now) || !v.isSuitable(span) {
 			continue
 		}
 		r := v.request
@@ -148,9 +148,9 @@ func (v *view) times() ([]AlternativeTime, error) {
 	return found, nil
 }
 
-// awake reports whether a time is suitable: within the practitioners' hours or, for practitioners
+// isSuitable reports whether a time is suitable: within the practitioners' hours or, for practitioners
 // without hours, during the day.
-func (v *view) awake(span Span) bool {
+func (v *alternativeSearch) isSuitable(span Span) bool {
 	if len(v.hours) > 0 {
 		return !slices.ContainsFunc(v.hours, func(a Availability) bool { return !a.covers(span, v.request.zone) })
 	}

@@ -116,14 +116,14 @@ func (a Availability) hoursOn(date calendar.Date) []Hours {
 // adjacent, in UTC.
 func (a Availability) spans(within Span, zone *time.Location) []Span {
 	var found []Span
-	for s := range steady(zone, within) {
+	for s := range constantOffsets(zone, within) {
 		// While the offset is constant, the wall clock runs like UTC.
 		first := calendar.DateIn(s.Start.Add(s.offset), time.UTC)
 		last := calendar.DateIn(s.End.Add(s.offset), time.UTC)
 		for date := first; !date.After(last); date = date.AddDays(1) {
 			midnight := date.Time().Add(-s.offset)
 			for _, h := range a.hoursOn(date) {
-				part := Span{midnight.Add(h.From.sinceMidnight()), midnight.Add(h.To.sinceMidnight())}.common(s.Span)
+				part := Span{midnight.Add(h.From.sinceMidnight()), midnight.Add(h.To.sinceMidnight())}.intersection(s.Span)
 				if !part.empty() {
 					found = append(found, part)
 				}
@@ -246,8 +246,8 @@ func (a Availability) openings(zone *time.Location, window Span, busy []Span, le
 	taken = merged(taken)
 
 	found := []Span{}
-	for _, open := range a.spans(window.longer(length), zone) {
-		for s := range steady(zone, open.common(window)) {
+	for _, open := range a.spans(window.extended(length), zone) {
+		for s := range constantOffsets(zone, open.intersection(window)) {
 			for start := onGrid(s, step); start.Before(s.End); start = nextOnGrid(start, s.offset, step) {
 				slot := Span{start, start.Add(length)}
 				if slot.End.After(open.End) {
@@ -268,7 +268,7 @@ func (a Availability) openings(zone *time.Location, window Span, busy []Span, le
 
 // onGrid returns the first instant at or after the span's start whose wall-clock time is a multiple
 // of step since midnight.
-func onGrid(s steadySpan, step time.Duration) time.Time {
+func onGrid(s offsetSpan, step time.Duration) time.Time {
 	shown := s.Start.Add(s.offset)
 	if over := shown.Sub(midnight(shown)) % step; over == 0 {
 		return s.Start

@@ -14,7 +14,7 @@ import (
 // bookingState is what one transaction has read for its requests. They are decided on it one after
 // the other, and the results are written together. It does no I/O.
 type bookingState struct {
-	scene
+	records
 	expanded map[uuid.UUID]request // the requests with a part for each appointment, by call
 
 	changed  []record.Key        // appointments to write, each once
@@ -33,11 +33,11 @@ func (s *bookingState) decide(called request) (verdict, bool, error) {
 	switch {
 	case !s.inCurrentZone(r):
 		return verdict{}, false, errStaleZone
-	case s.overtaken(r):
+	case s.hasStaleSeries(r):
 		return verdict{}, false, command.ErrSeparate
 	}
-	r = s.withoutOvertaken(r)
-	v, err := s.scene.decide(r)
+	r = s.withoutChangedParts(r)
+	v, err := s.records.decide(r)
 	if err == nil && v.changed() {
 		s.noteAll(r, v)
 	}
@@ -51,9 +51,9 @@ func (s *bookingState) inCurrentZone(r request) bool {
 	return !known || rules.TimeZone == r.zone.String()
 }
 
-// overtaken reports whether an earlier request has changed the series of the request. The parts and
+// hasStaleSeries reports whether an earlier request has changed the series of the request. The parts and
 // their shift depend on all appointments of the series, as they were read before.
-func (s *bookingState) overtaken(r request) bool {
+func (s *bookingState) hasStaleSeries(r request) bool {
 	if !r.scope.several() {
 		return false
 	}

@@ -14,7 +14,7 @@ import (
 
 // draft is an appointment during a decision.
 type draft struct {
-	*scene
+	*records
 	request
 	sheet    *authorization.Sheet
 	before   Appointment // the zero value for a new appointment
@@ -26,10 +26,10 @@ type draft struct {
 }
 
 // draftOf returns the draft of the appointment that the request names, or of a new one.
-func (s *scene) draftOf(sheet *authorization.Sheet, r request) *draft {
+func (s *records) draftOf(sheet *authorization.Sheet, r request) *draft {
 	before := s.appointments[r.key()]
 	d := &draft{
-		scene: s, request: r, sheet: sheet, before: before, a: before.clone(), siblings: map[record.Key]*draft{},
+		records: s, request: r, sheet: sheet, before: before, a: before.clone(), siblings: map[record.Key]*draft{},
 		home: r.zone,
 	}
 	d.zone = before.zone(r.zone)
@@ -121,7 +121,7 @@ func (d *draft) payerOn(p Participant, day calendar.Date) scheduling.PayerRules 
 	if rules, ok := d.rules.Payers[coverageOf(d.caller.OrganizationID, a.InsuranceID, day)]; ok {
 		return rules
 	}
-	return scheduling.PayerRules{RoundingRule: scheduling.Unruled}
+	return scheduling.PayerRules{RoundingRule: scheduling.DefaultRounding}
 }
 
 func coverageOf(organization uuid.UUID, insurance *uuid.UUID, day calendar.Date) scheduling.Coverage {

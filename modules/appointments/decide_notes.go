@@ -27,8 +27,8 @@ type NoteText struct {
 	Sections  NoteSections
 }
 
-// normal returns the text without empty parts.
-func (t NoteText) normal() NoteText {
+// normalized returns the text without empty parts.
+func (t NoteText) normalized() NoteText {
 	if t.Narrative != nil && *t.Narrative == "" {
 		t.Narrative = nil
 	}
@@ -79,7 +79,7 @@ func (t NoteText) hash() []byte {
 }
 
 // noteText returns the present text of the session's note.
-func (s Session) noteText() NoteText { return NoteText{s.Narrative, s.NoteSections}.normal() }
+func (s Session) noteText() NoteText { return NoteText{s.Narrative, s.NoteSections}.normalized() }
 
 // TextHash returns the hash of the session's note, which a signature names.
 func (s Session) TextHash() []byte { return s.noteText().hash() }

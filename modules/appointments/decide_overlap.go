@@ -90,7 +90,7 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 		key := record.Of(a.OrganizationID, id)
 		if s, ok := o.earliest(key, a, func(slot) bool { return true }); ok {
 			reasons = append(reasons, ErrPractitionerOverlap.With(PractitionerOverlap{id, s.conflicting()},
-				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.company(a, s)))
+				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.otherPatientText(a, s)))
 		}
 	}
 	mayOverlap := rules.Organizations[a.OrganizationID].MayOverlap
@@ -106,9 +106,9 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	return reasons
 }
 
-// company returns the words for the patient of a practitioner's slot: one of the appointment's patients,
+// otherPatientText returns the words for the patient of a practitioner's slot: one of the appointment's patients,
 // or another one.
-func (o occupied) company(a Appointment, practitioner slot) string {
+func (o occupied) otherPatientText(a Appointment, practitioner slot) string {
 	for _, p := range a.Patients {
 		slots := o[record.Of(a.OrganizationID, p.PatientID)]
 		if slices.ContainsFunc(slots, func(s slot) bool { return s.appointment == practitioner.appointment }) {

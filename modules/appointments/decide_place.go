@@ -97,10 +97,10 @@ const (
 func (n *needs) addPlaces(s subject) {
 	for _, p := range s.places {
 		if p.LocationID != nil {
-			n.question.Locations = append(n.question.Locations, record.Of(s.organization, *p.LocationID))
+			n.query.Locations = append(n.query.Locations, record.Of(s.organization, *p.LocationID))
 		}
 		if p.SupervisingPractitionerID != nil {
-			n.question.Practitioners = append(n.question.Practitioners, record.Of(s.organization, *p.SupervisingPractitionerID))
+			n.query.Practitioners = append(n.query.Practitioners, record.Of(s.organization, *p.SupervisingPractitionerID))
 		}
 	}
 }

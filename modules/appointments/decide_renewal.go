@@ -14,7 +14,7 @@ import (
 
 // refuseTransfer returns an error if one of the two authorizations does not exist, or if they do
 // not match.
-func (s *scene) refuseTransfer(r request) *fault.Error {
+func (s *records) refuseTransfer(r request) *fault.Error {
 	from, ok := s.ledger.Authorization(r.caller.OrganizationID, r.transfer.From)
 	if !ok {
 		return authorization.ErrNotFound
@@ -40,10 +40,10 @@ func (s *scene) refuseTransfer(r request) *fault.Error {
 	return fault.InvalidFields(fault.Field{Field: field, Code: "reference", Message: message})
 }
 
-// withoutOvertaken returns the request without the parts whose appointments earlier requests of the
+// withoutChangedParts returns the request without the parts whose appointments earlier requests of the
 // batch have started, cancelled or moved. Appointments that these requests have booked are not
 // moved, as if they had been booked later.
-func (s *bookingState) withoutOvertaken(r request) request {
+func (s *bookingState) withoutChangedParts(r request) request {
 	if r.kind != transfer {
 		return r
 	}
@@ -53,8 +53,8 @@ func (s *bookingState) withoutOvertaken(r request) request {
 	return r
 }
 
-func refuseRedate(occurrences []Occurrence) *fault.Error {
-	return ErrRedate.With(MoveRefusal{occurrences},
+func refuseServiceDates(occurrences []Occurrence) *fault.Error {
+	return ErrServiceDatesRefused.With(MoveRefusal{occurrences},
 		"%d of the %d appointments cannot have the service date of the new time zone.",
 		refusedOf(occurrences), len(occurrences))
 }
@@ -88,9 +88,9 @@ func refusedOf(occurrences []Occurrence) int {
 	return refused
 }
 
-// begin returns the request to run: a transfer without a first day starts today. The original
+// withFirstDay returns the request to run: a transfer without a first day starts today. The original
 // transfer stays unchanged, so a retry on another day has the same fingerprint.
-func (r request) begin(now time.Time) request {
+func (r request) withFirstDay(now time.Time) request {
 	if r.transfer == nil {
 		return r
 	}
@@ -164,11 +164,11 @@ func (r request) transferOf(a Appointment) request {
 	return part
 }
 
-// settling has the appointments that a change of their authorization would strand.
-type settling struct{ appointments map[uuid.UUID]bool }
+// strandedSet has the appointments that a change of their authorization would strand.
+type strandedSet struct{ appointments map[uuid.UUID]bool }
 
-func settlingOf(appointments []uuid.UUID) *settling {
-	s := &settling{appointments: map[uuid.UUID]bool{}}
+func settlingOf(appointments []uuid.UUID) *strandedSet {
+	s := &strandedSet{appointments: map[uuid.UUID]bool{}}
 	for _, id := range appointments {
 		s.appointments[id] = true
 	}

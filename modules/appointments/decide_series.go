@@ -15,7 +15,7 @@ import (
 // Appointments that move together are judged by their final times, so they do not conflict with
 // each other's old times: these are freed before the first is placed. If units or caps run out on
 // the way, the units of all of them are released first.
-func (s *scene) decideParts(r request) (verdict, error) {
+func (s *records) decideParts(r request) (verdict, error) {
 	v, err := s.decideInTurn(r, s.ledger.Sheet())
 	if err != nil || r.kind != reschedule || v.refusal == nil || v.refusal.Kind() != fault.Conflict {
 		return v, err
@@ -30,7 +30,7 @@ func (s *scene) decideParts(r request) (verdict, error) {
 	return v, nil
 }
 
-func (s *scene) decideInTurn(r request, sheet *authorization.Sheet) (verdict, error) {
+func (s *records) decideInTurn(r request, sheet *authorization.Sheet) (verdict, error) {
 	v := verdict{parts: make([]verdict, 0, len(r.parts))}
 	moving := s.moving(r.parts)
 	for _, a := range moving {
@@ -70,7 +70,7 @@ func (s *scene) decideInTurn(r request, sheet *authorization.Sheet) (verdict, er
 
 // moving returns the current state of the appointments whose time, service date, staff or
 // authorization the parts change.
-func (s *scene) moving(parts []request) []Appointment {
+func (s *records) moving(parts []request) []Appointment {
 	var moving []Appointment
 	for _, part := range parts {
 		a, known := s.appointments[part.key()]
@@ -83,7 +83,7 @@ func (s *scene) moving(parts []request) []Appointment {
 
 // giveBack marks the units of the moving appointments as released. Each keeps its reservation for
 // its new units.
-func (s *scene) giveBack(sheet *authorization.Sheet, parts []request) error {
+func (s *records) giveBack(sheet *authorization.Sheet, parts []request) error {
 	for _, part := range parts {
 		a := s.appointments[part.key()]
 		if len(s.moving([]request{part})) == 0 {
@@ -102,9 +102,9 @@ func (s *scene) giveBack(sheet *authorization.Sheet, parts []request) error {
 	return nil
 }
 
-// undo reverts the parts' changes to the scene, last first, and makes the moving appointments
+// undo reverts the parts' changes to the records, last first, and makes the moving appointments
 // occupy their old times again. Released units need no undo.
-func (s *scene) undo(parts []verdict, moving []Appointment) {
+func (s *records) undo(parts []verdict, moving []Appointment) {
 	for _, decided := range slices.Backward(parts) {
 		if !decided.changed() {
 			continue
@@ -146,7 +146,7 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 	case r.kind == transfer:
 		return refuseMove(v.occurrences)
 	case r.redates:
-		return refuseRedate(v.occurrences)
+		return refuseServiceDates(v.occurrences)
 	}
 	return ErrSeries.With(SeriesRefusal{v.occurrences}, "%d of the %d appointments of the series cannot be booked.",
 		refused, len(v.parts))

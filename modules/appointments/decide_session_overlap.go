@@ -80,7 +80,7 @@ func (d sessionDraft) describe(o SessionOverlap) string {
 	if o.PractitionerID != nil {
 		who = d.rules.Practitioners[d.named(*o.PractitionerID)].Name
 	}
-	other := d.scene.appointments[record.Of(d.a.OrganizationID, o.AppointmentID)]
+	other := d.records.appointments[record.Of(d.a.OrganizationID, o.AppointmentID)]
 	span := realTime(other)
 	return fmt.Sprintf("%s has another session from %s. %d minutes overlap.", who,
 		localSpanOn(d.dateOf(d.session.Start), span, d.zone), o.Minutes)
@@ -92,8 +92,8 @@ func (d sessionDraft) describe(o SessionOverlap) string {
 func (d sessionDraft) sessionOverlaps() []SessionOverlap {
 	var found []SessionOverlap
 	mayOverlap := d.rules.Organizations[d.a.OrganizationID].MayOverlap
-	for _, key := range slices.SortedFunc(maps.Keys(d.scene.appointments), record.Key.Compare) {
-		other := d.scene.appointments[key]
+	for _, key := range slices.SortedFunc(maps.Keys(d.records.appointments), record.Key.Compare) {
+		other := d.records.appointments[key]
 		real := realTime(other)
 		if key.OrganizationID != d.a.OrganizationID || other.ID == d.a.ID || real.Start.IsZero() {
 			continue

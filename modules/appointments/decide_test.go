@@ -47,7 +47,7 @@ func of(id uuid.UUID) record.Key { return record.Of(clinic, id) }
 // stage is a clinic before the first booking. Both patients have authorizations for all services,
 // with 8 units each.
 type stage struct {
-	*scene
+	*records
 	authorizations map[uuid.UUID]authorization.Authorization // before the first booking
 }
 
@@ -94,7 +94,7 @@ func newStage(method scheduling.Rounding) *stage {
 func newStageWith(method scheduling.Rounding, basis scheduling.Basis) *stage {
 	insurance := uuid.New()
 	s := &stage{
-		&scene{
+		&records{
 			now: noon, appointments: map[record.Key]Appointment{}, sessions: map[record.Key]Session{},
 			written: map[record.Key]bool{}, occupied: occupied{},
 		},

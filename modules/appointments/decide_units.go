@@ -28,7 +28,7 @@ func unitsOf(method scheduling.Rounding, minutes, unitMinutes int) int {
 }
 
 // pastMidpoints counts the units whose midpoint is passed: whole units, plus one if the rest is
-// longer than half of a unit. For units of 15 minutes this is at 8, 23, 38, … minutes, for units of
+// extended than half of a unit. For units of 15 minutes this is at 8, 23, 38, … minutes, for units of
 // 30 at 16, for units of an hour at 31 (AMA, CPT, "Time": a unit of time is attained when the
 // mid-point is passed, an hour when 31 minutes have elapsed; CMS, Medicare Claims Processing
 // Manual, chapter 5, 20.2: 8 to 22 minutes are one unit, 23 to 37 two).

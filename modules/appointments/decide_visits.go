@@ -99,7 +99,7 @@ func (d visitDraft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
 			}
 		}
 	}
-	for key, a := range d.scene.appointments {
+	for key, a := range d.records.appointments {
 		if key.OrganizationID == d.a.OrganizationID && a.ID != d.a.ID {
 			add(a)
 		}
@@ -126,8 +126,8 @@ func (d visitDraft) recounts(before Appointment) []recount {
 		return nil
 	}
 	var all []recount
-	for _, key := range slices.SortedFunc(maps.Keys(d.scene.appointments), record.Key.Compare) {
-		a := d.scene.appointments[key]
+	for _, key := range slices.SortedFunc(maps.Keys(d.records.appointments), record.Key.Compare) {
+		a := d.records.appointments[key]
 		if key.OrganizationID != d.a.OrganizationID || a.ID == d.a.ID || !a.Status.counts() {
 			continue
 		}
@@ -148,7 +148,7 @@ func (d visitDraft) recounts(before Appointment) []recount {
 }
 
 func (d visitDraft) grows(r recount) bool {
-	return r.units > d.scene.appointments[r.appointment].Patients[r.patient].Units
+	return r.units > d.records.appointments[r.appointment].Patients[r.patient].Units
 }
 
 // recountVisits changes the units of the other appointments of the draft's visits that lose units or,
@@ -197,8 +197,8 @@ func (d visitDraft) sibling(key record.Key) visitDraft {
 	if existing, ok := d.siblings[key]; ok {
 		return visitDraft{existing}
 	}
-	other := &draft{scene: d.scene, request: d.request, sheet: d.sheet, a: d.scene.appointments[key].clone()}
-	other.before, other.home = d.scene.appointments[key], d.home
+	other := &draft{records: d.records, request: d.request, sheet: d.sheet, a: d.records.appointments[key].clone()}
+	other.before, other.home = d.records.appointments[key], d.home
 	other.zone = other.a.zone(d.home)
 	other.request.reservations = make([]uuid.UUID, len(other.a.Patients))
 	for i := range other.request.reservations {

@@ -29,7 +29,7 @@ type Directory interface {
 	// there is one.
 	ChangeOrganization(ctx context.Context, c directory.OrganizationChange) (directory.Organization, error)
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
-	SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error)
+	SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error)
 	// NoteRules returns the requirements for notes of the caller's organization, by service code.
 	NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error)
 }

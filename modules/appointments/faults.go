@@ -302,14 +302,14 @@ var ErrSeries = fault.Define(
 	Advising("Show `occurrences` with their `reasons`. With `allowPartial`, a booking skips the occurrences that have " +
 		"reasons.")
 
-// ErrRedate carries [MoveRefusal].
-var ErrRedate = fault.Define(fault.Conflict, "service-dates-refused",
+// ErrServiceDatesRefused carries [MoveRefusal].
+var ErrServiceDatesRefused = fault.Define(fault.Conflict, "service-dates-refused",
 	"Some appointments cannot have their new service date, so no date has changed.").
 	Carrying(MoveRefusal{}).
 	Advising("Show `occurrences` with their `reasons`. Reschedule or cancel those first, or keep the service dates.")
 
-// MisdatedBooking is an appointment whose service date differs in a new time zone.
-type MisdatedBooking struct {
+// ServiceDateChange is an appointment whose service date differs in a new time zone.
+type ServiceDateChange struct {
 	AppointmentID  uuid.UUID     `json:"appointmentId"`
 	StartTime      time.Time     `json:"startTime"`
 	EndTime        time.Time     `json:"endTime"`
@@ -319,16 +319,16 @@ type MisdatedBooking struct {
 	Units int `json:"units"`
 }
 
-// MisdatedBookings has the details of [ErrServiceDates].
-type MisdatedBookings struct {
-	Bookings []MisdatedBooking `json:"bookings"` // The first 1,000 appointments, in the order of their times.
-	Total    int               `json:"total"`    // The number of such appointments.
+// ServiceDateChanges has the details of [ErrServiceDates].
+type ServiceDateChanges struct {
+	Bookings []ServiceDateChange `json:"bookings"` // The first 1,000 appointments, in the order of their times.
+	Total    int                 `json:"total"`    // The number of such appointments.
 }
 
-// ErrServiceDates carries [MisdatedBookings].
+// ErrServiceDates carries [ServiceDateChanges].
 var ErrServiceDates = fault.Define(fault.Conflict, "service-dates-change",
 	"Appointments start on another date in the new time zone.").
-	Carrying(MisdatedBookings{}).
+	Carrying(ServiceDateChanges{}).
 	Advising("Show `bookings`, ask whether their service dates should change, and send `serviceDates`: MOVE or KEEP.")
 
 // MoveRefusal has the details of [ErrMove].

@@ -19,7 +19,7 @@ func (s *RenewalService) timeZoneRoutes() []httpx.Route {
 				"request on; stored dates do not change. If SCHEDULED appointments start on another date in it, " +
 				"`serviceDates` decides about their service dates. MOVE: each gets its new date and is checked like a booking; " +
 				"either all move or none. KEEP: they stay. Without it the answer is 409 with the list of these appointments.",
-			Refusals: []*fault.Error{ErrRedate, ErrServiceDates, directory.ErrOrganizationNotFound},
+			Refusals: []*fault.Error{ErrServiceDatesRefused, ErrServiceDates, directory.ErrOrganizationNotFound},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeOrganization),
 		},
 	}

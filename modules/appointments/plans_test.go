@@ -119,7 +119,11 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"the states of notes": func(ctx context.Context) error {
-			_, err := s.facts(ctx, []uuid.UUID{idFrom("a5001")}, conflictArguments{now: someday})
+			_, err := s.services(ctx, []uuid.UUID{idFrom("a5001")})
+			return err
+		},
+		"the conflicts of a session": func(ctx context.Context) error {
+			_, err := s.conflictsOf(ctx, []uuid.UUID{idFrom("a5001")}, conflictArguments{now: someday})
 			return err
 		},
 		"the signatures of a session": func(ctx context.Context) error {

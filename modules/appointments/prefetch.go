@@ -17,7 +17,7 @@ import (
 // read in one go.
 type needs struct {
 	held      []authorization.Held
-	question  scheduling.Question
+	query     scheduling.Query
 	coverages map[record.Key]map[calendar.Date]bool // the days whose rounding rules are needed
 	staff     map[record.Key][]Span                 // the times for which practitioners' slots are needed
 	patients  map[record.Key][]Span
@@ -87,7 +87,7 @@ func needsOf(requests []request, existing map[record.Key]Appointment, now time.T
 			subjects[r.key()] = s
 		}
 		s.places = append(s.places, r.change.Place.named(), r.correction.Place.named())
-		s.ask(r, a, now)
+		s.addChanges(r, a, now)
 	}
 	for _, s := range subjects {
 		n.add(*s)
@@ -107,8 +107,8 @@ func subjectOf(r request) subject {
 	return s
 }
 
-// ask adds the changes that a request may make to the appointment.
-func (s *subject) ask(r request, a Appointment, now time.Time) {
+// addChanges adds the changes that a request may make to the appointment.
+func (s *subject) addChanges(r request, a Appointment, now time.Time) {
 	switch r.kind {
 	case reschedule:
 		c := r.change
@@ -139,7 +139,7 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 			s.real = append(s.real, Span{*r.started, a.End}, Span{*r.started, now})
 		}
 	case correct:
-		s.askCorrection(r.correction, a.Occupied())
+		s.addCorrection(r.correction, a.Occupied())
 	case void:
 		s.worked = append(s.worked, a.Occupied().Start)
 		s.rebooked = true
@@ -157,8 +157,8 @@ func (s *subject) ask(r request, a Appointment, now time.Time) {
 	}
 }
 
-// askCorrection adds the changes that a correction may make to a session of the given time.
-func (s *subject) askCorrection(c Correction, corrected Span) {
+// addCorrection adds the changes that a correction may make to a session of the given time.
+func (s *subject) addCorrection(c Correction, corrected Span) {
 	s.worked = append(s.worked, corrected.Start)
 	if c.Start != nil {
 		s.worked = append(s.worked, *c.Start)
@@ -216,7 +216,7 @@ func (s subject) spans() []Span {
 
 func (n *needs) add(s subject) {
 	key := func(id uuid.UUID) record.Key { return record.Of(s.organization, id) }
-	n.question.ServiceCodes = append(n.question.ServiceCodes, key(s.service))
+	n.query.ServiceCodes = append(n.query.ServiceCodes, key(s.service))
 	n.addPlaces(s)
 	days := map[calendar.Date]bool{}
 	for _, t := range append(s.starts, s.worked...) {
@@ -225,7 +225,7 @@ func (n *needs) add(s subject) {
 		}
 	}
 	for _, id := range s.staff {
-		n.question.Practitioners = append(n.question.Practitioners, key(id))
+		n.query.Practitioners = append(n.query.Practitioners, key(id))
 		if s.rebooked {
 			n.staff[key(id)] = append(n.staff[key(id)], s.spans()...)
 		}
@@ -235,7 +235,7 @@ func (n *needs) add(s subject) {
 		n.held = append(n.held, authorization.Held{
 			OrganizationID: s.organization, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID,
 		})
-		n.question.Patients = append(n.question.Patients, key(p.PatientID))
+		n.query.Patients = append(n.query.Patients, key(p.PatientID))
 		if s.rebooked {
 			n.patients[key(p.PatientID)] = append(n.patients[key(p.PatientID)], s.spans()...)
 		}
@@ -275,9 +275,9 @@ func (n *needs) addReal(s subject) {
 	}
 }
 
-// overlapping returns the appointments that overlap possible sessions and are not yet in the scene,
+// overlapping returns the appointments that overlap possible sessions and are not yet read,
 // sorted.
-func (n *needs) overlapping(s *scene) []record.Key {
+func (n *needs) overlapping(s *records) []record.Key {
 	found := map[record.Key]bool{}
 	for _, need := range n.real {
 		for _, person := range need.people {
@@ -292,19 +292,19 @@ func (n *needs) overlapping(s *scene) []record.Key {
 	return slices.SortedFunc(maps.Keys(found), record.Key.Compare)
 }
 
-// ask returns the query of scheduling rules. Its coverages depend on the insurances, which the ledger
+// rulesQuery returns the query of scheduling rules. Its coverages depend on the insurances, which the ledger
 // has.
-func (n *needs) ask(ledger *authorization.Ledger) scheduling.Question {
+func (n needs) rulesQuery(ledger *authorization.Ledger) scheduling.Query {
 	for key, days := range n.coverages {
 		a, ok := ledger.Authorization(key.OrganizationID, key.ID)
 		if !ok {
 			continue
 		}
 		for day := range days {
-			n.question.Coverages = append(n.question.Coverages, coverageOf(key.OrganizationID, a.InsuranceID, day))
+			n.query.Coverages = append(n.query.Coverages, coverageOf(key.OrganizationID, a.InsuranceID, day))
 		}
 	}
-	return n.question
+	return n.query
 }
 
 // addVisits adds the whole days of patients whose payers round several sessions together.
@@ -319,8 +319,8 @@ func (n *needs) addVisits(ledger *authorization.Ledger, rules scheduling.Rules) 
 	}
 }
 
-// others returns the appointments of the visits that are not yet in the scene, sorted.
-func (n *needs) others(s *scene) []record.Key {
+// others returns the appointments of the visits that are not yet read, sorted.
+func (n *needs) others(s *records) []record.Key {
 	others := map[record.Key]bool{}
 	for _, v := range n.visits {
 		for _, slot := range s.occupied[v.patient] {
@@ -346,13 +346,13 @@ func heldBy(appointments map[record.Key]Appointment) []authorization.Held {
 	return held
 }
 
-// askForOthers returns the question for the payers of the visits' other appointments.
-func (n *needs) askForOthers(ledger *authorization.Ledger, others map[record.Key]Appointment) scheduling.Question {
+// rulesQueryOfOthers returns the query for the payers of the visits' other appointments.
+func (n *needs) rulesQueryOfOthers(ledger *authorization.Ledger, others map[record.Key]Appointment) scheduling.Query {
 	days := map[calendar.Date]bool{}
 	for _, v := range n.visits {
 		days[v.day] = true
 	}
-	var q scheduling.Question
+	var q scheduling.Query
 	for _, a := range others {
 		for _, p := range a.Patients {
 			backing, _ := ledger.Authorization(a.OrganizationID, p.AuthorizationID)

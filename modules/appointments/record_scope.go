@@ -18,8 +18,8 @@ type visibility struct {
 	db.VisiblePeople
 }
 
-// sees reports whether the caller may see the patient's part in an appointment of the staff.
-func (s visibility) sees(staff []uuid.UUID, patient uuid.UUID) bool {
+// includes reports whether the caller may see the patient's part in an appointment of the staff.
+func (s visibility) includes(staff []uuid.UUID, patient uuid.UUID) bool {
 	return s.everything || s.Patients[patient] || slices.ContainsFunc(staff, func(id uuid.UUID) bool {
 		return s.Practitioners[id]
 	})
@@ -28,7 +28,7 @@ func (s visibility) sees(staff []uuid.UUID, patient uuid.UUID) bool {
 // of returns the appointment with only the visible participants.
 func (s visibility) of(a Appointment) Appointment {
 	if !s.everything {
-		a.Patients = seen(a.Patients, func(p Participant) bool { return s.sees(a.Practitioners, p.PatientID) })
+		a.Patients = seen(a.Patients, func(p Participant) bool { return s.includes(a.Practitioners, p.PatientID) })
 	}
 	return a
 }
@@ -38,7 +38,7 @@ func (s visibility) ofSession(each Session) Session {
 	if s.everything {
 		return each
 	}
-	each.Patients = seen(each.Patients, func(p SessionPatient) bool { return s.sees(each.Practitioners, p.PatientID) })
+	each.Patients = seen(each.Patients, func(p SessionPatient) bool { return s.includes(each.Practitioners, p.PatientID) })
 	each.UnauthorizedUnits = 0
 	for _, p := range each.Patients {
 		each.UnauthorizedUnits += p.UnauthorizedUnits

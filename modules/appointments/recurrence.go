@@ -40,7 +40,7 @@ func (r Rule) Occurrences(first Span, zone *time.Location) ([]Span, error) {
 			Message: "is too far in the future for a series",
 		})
 	}
-	if reason := r.misses(start); reason != "" {
+	if reason := r.mismatch(start); reason != "" {
 		return nil, ruleError("must have the first appointment as its first occurrence: " + reason)
 	}
 	last := calendar.NewDate(start.Time().AddDate(MaxSeriesYears, 0, 0).Date())
@@ -134,9 +134,9 @@ func (r Rule) rruleWeekdays() []rrule.Weekday {
 	return days
 }
 
-// misses returns the reason why the rule has no occurrence on its first date, or "". A rule with
+// mismatch returns the reason why the rule has no occurrence on its first date, or "". A rule with
 // one occurrence has more within the 400-year cycle of the calendar, so expanding it terminates.
-func (r Rule) misses(date calendar.Date) string {
+func (r Rule) mismatch(date calendar.Date) string {
 	t := date.Time()
 	switch {
 	case len(r.byMonth) > 0 && !slices.Contains(r.byMonth, int(t.Month())):

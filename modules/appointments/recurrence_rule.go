@@ -89,7 +89,7 @@ func ParseRule(text string) (Rule, error) {
 		name, value, _ := strings.Cut(part, "=")
 		p.read(name, value)
 	}
-	p.judge()
+	p.checkCombination()
 	if len(p.fieldErrors) > 0 {
 		return Rule{}, fault.InvalidFields(p.fieldErrors...)
 	}
@@ -166,8 +166,8 @@ func (p *ruleParser) read(name, value string) {
 	p.seen[name] = true
 }
 
-// judge checks the combination of the parts.
-func (p *ruleParser) judge() {
+// checkCombination checks the combination of the parts.
+func (p *ruleParser) checkCombination() {
 	if len(p.fieldErrors) > 0 { // for an unparsable rule, report only that
 		return
 	}

@@ -121,7 +121,7 @@ type request struct {
 	coordinates    *Coordinates  // of a clock-in or a clock-out
 	transfer       *Transfer     // of a transfer
 	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling       *settling     // of a request for appointments that a change of their authorization would strand
+	settling       *strandedSet  // of a request for appointments that a change of their authorization would strand
 }
 
 // asRecount returns the request as the cause of changes of other appointments.

@@ -42,7 +42,7 @@ func (s *AvailabilityService) Availability(ctx context.Context, practitioner uui
 
 // timetable returns the timetable, read in the transaction of the context.
 func (s *AvailabilityService) timetable(ctx context.Context, key record.Key) (Timetable, error) {
-	rules, err := s.Directory.SchedulingRules(ctx, scheduling.Question{Practitioners: []record.Key{key}})
+	rules, err := s.Directory.SchedulingRules(ctx, scheduling.Query{Practitioners: []record.Key{key}})
 	if err != nil {
 		return Timetable{}, err
 	}
@@ -147,7 +147,7 @@ func (s *AvailabilityService) Openings(ctx context.Context, q OpeningsQuery) (Op
 		if err != nil || !t.Known() || window.empty() {
 			return Openings{Known: t.Known()}, err
 		}
-		busy, err := s.busy(ctx, key, t.withBuffers(window.longer(q.Length)), q.AppointmentID)
+		busy, err := s.busy(ctx, key, t.withBuffers(window.extended(q.Length)), q.AppointmentID)
 		return Openings{true, t.openings(zone, window, busy, q.Length, q.Step)}, err
 	})
 }

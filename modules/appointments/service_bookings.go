@@ -174,7 +174,7 @@ func (s *BookingService) admit(ctx context.Context, r request) (visibility, erro
 		sees, err := visibilityOf(ctx, patients, a.Practitioners)
 		// A caller who reassigns an appointment still sees the response.
 		sees.everything = len(seen(patients, func(p uuid.UUID) bool {
-			return sees.sees(a.Practitioners, p)
+			return sees.includes(a.Practitioners, p)
 		})) == len(patients)
 		return sees, err
 	})
@@ -192,7 +192,7 @@ func (b Booking) admit(ctx context.Context) (visibility, error) {
 	}
 	var fieldErrors []fault.Field
 	for i, p := range patients {
-		if !sees.sees(b.Practitioners, p) {
+		if !sees.includes(b.Practitioners, p) {
 			fieldErrors = append(fieldErrors, fault.Field{
 				Field: b.field(i, "patientId"), Code: "reference",
 				Message: "does not exist",

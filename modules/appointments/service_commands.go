@@ -74,7 +74,7 @@ func (s *commands) runInZone(ctx context.Context, r request) (verdict, error) {
 	if r, err = s.inZone(r, zone); err != nil {
 		return verdict{}, err
 	}
-	return s.execute(ctx, r.begin(s.now()))
+	return s.execute(ctx, r.withFirstDay(s.now()))
 }
 
 // execute executes a request together with others or, inside a transaction, in that transaction. A
@@ -139,7 +139,7 @@ func (s *commands) readNamed(ctx context.Context, requests []request) (map[recor
 // appointments.
 func (s *commands) load(ctx context.Context, requests []request) (*bookingState, error) {
 	state := &bookingState{
-		scene: scene{
+		records: records{
 			now: s.now(), appointments: map[record.Key]Appointment{}, sessions: map[record.Key]Session{},
 			written: map[record.Key]bool{}, occupied: occupied{},
 		},
@@ -160,19 +160,19 @@ func (s *commands) load(ctx context.Context, requests []request) (*bookingState,
 	if len(n.held) == 0 {
 		return state, nil // nothing to look up
 	}
-	if state.rules, err = s.Directory.SchedulingRules(ctx, n.ask(state.ledger)); err != nil {
+	if state.rules, err = s.Directory.SchedulingRules(ctx, n.rulesQuery(state.ledger)); err != nil {
 		return nil, err
 	}
 	n.addVisits(state.ledger, state.rules)
 	if state.occupied, err = s.store.slots(ctx, n); err != nil {
 		return nil, err
 	}
-	return state, s.loadVisits(ctx, &state.scene, n)
+	return state, s.loadVisits(ctx, &state.records, n)
 }
 
 // loadVisits reads the other appointments of the visits that the requests may change, and the
 // sessions that may get new versions. It runs no statement if there are none.
-func (s *commands) loadVisits(ctx context.Context, state *scene, n needs) error {
+func (s *commands) loadVisits(ctx context.Context, state *records, n needs) error {
 	if others := n.others(state); len(others) > 0 {
 		found, err := s.store.several(ctx, others)
 		if err != nil {
@@ -181,7 +181,7 @@ func (s *commands) loadVisits(ctx context.Context, state *scene, n needs) error 
 		if err := state.ledger.Load(ctx, heldBy(found)); err != nil {
 			return err
 		}
-		rules, err := s.Directory.SchedulingRules(ctx, n.askForOthers(state.ledger, found))
+		rules, err := s.Directory.SchedulingRules(ctx, n.rulesQueryOfOthers(state.ledger, found))
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func (s *CorrectionService) PreviewCorrection(
 			}
 			current := state.sessions[r.key()]
 			current.Practitioners = state.appointments[r.key()].Practitioners
-			v, err := state.scene.decide(r)
+			v, err := state.records.decide(r)
 			if err != nil {
 				return CorrectionPreview{}, err
 			}

@@ -28,9 +28,9 @@ func (s *SessionService) Delivered(
 	for i, d := range found {
 		all[i] = d.ID
 	}
-	facts, err := s.store.facts(ctx, all, conflictArguments{rules, s.now()})
+	conflicts, err := s.store.conflictsOf(ctx, all, conflictArguments{rules, s.now()})
 	for i, d := range found {
-		found[i].Conflicts = facts[d.ID].conflicts()
+		found[i].Conflicts = conflicts[d.ID]
 	}
 	return found, err
 }

@@ -43,9 +43,9 @@ func (s *FeedService) CreateFeed(ctx context.Context, practitioner, patient *uui
 	}
 	f, err = db.Serializable(ctx, s.Database, "calendar.create", func(ctx context.Context) (Feed, error) {
 		key := record.Of(f.OrganizationID, f.owner())
-		q := scheduling.Question{Patients: []record.Key{key}}
+		q := scheduling.Query{Patients: []record.Key{key}}
 		if practitioner != nil {
-			q = scheduling.Question{Practitioners: []record.Key{key}}
+			q = scheduling.Query{Practitioners: []record.Key{key}}
 		}
 		rules, err := s.Directory.SchedulingRules(ctx, q)
 		if err != nil {

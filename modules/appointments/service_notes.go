@@ -17,8 +17,8 @@ import (
 // NoteService changes and signs the notes of sessions, and returns the worklists.
 type NoteService struct{ base }
 
-// addNotes adds the states of the notes to sessions of the caller's organization, in the transaction
-// of the context.
+// addNotes adds the states of the notes, without conflicts, to sessions of the caller's organization,
+// in the transaction of the context.
 func (s base) addNotes(ctx context.Context, found []Session) error {
 	if len(found) == 0 {
 		return nil
@@ -27,11 +27,8 @@ func (s base) addNotes(ctx context.Context, found []Session) error {
 	if err != nil {
 		return err
 	}
-	now, ids := s.now(), make([]uuid.UUID, len(found))
-	for i, each := range found {
-		ids[i] = each.ID
-	}
-	facts, err := s.store.facts(ctx, ids, conflictArguments{rules, now})
+	now, ids := s.now(), idsOf(found)
+	services, err := s.store.services(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -40,12 +37,35 @@ func (s base) addNotes(ctx context.Context, found []Session) error {
 		return err
 	}
 	for i, each := range found {
-		of := facts[each.ID]
-		status := noteStatusOf(each, ruleFor(each, rules, of.ServiceCodeID), signatures[each.ID], now)
-		status.Conflicts = of.conflicts()
+		status := noteStatusOf(each, ruleFor(each, rules, services[each.ID]), signatures[each.ID], now)
 		found[i].Note = &status
 	}
 	return nil
+}
+
+// addConflicts adds their conflicts to sessions with notes. It works in the transaction of the context,
+// which should only read: see conflictsOf.
+func (s base) addConflicts(ctx context.Context, found []Session) error {
+	if len(found) == 0 {
+		return nil
+	}
+	rules, err := s.Directory.NoteRules(ctx)
+	if err != nil {
+		return err
+	}
+	conflicts, err := s.store.conflictsOf(ctx, idsOf(found), conflictArguments{rules, s.now()})
+	for i, each := range found {
+		found[i].Note.Conflicts = conflicts[each.ID]
+	}
+	return err
+}
+
+func idsOf(sessions []Session) []uuid.UUID {
+	ids := make([]uuid.UUID, len(sessions))
+	for i, each := range sessions {
+		ids[i] = each.ID
+	}
+	return ids
 }
 
 // withNote returns a session within the caller's record scope, with the state of its note.
@@ -87,7 +107,7 @@ func (s *NoteService) WriteNote(
 		return Session{}, identity.ErrForbidden.With(identity.Denial{Permission: permission.SessionNarrative},
 			"This requires the permission %s.", permission.SessionNarrative)
 	}
-	text, now := text.normal(), s.now()
+	text, now := text.normalized(), s.now()
 	return db.Serializable(ctx, s.Database, "notes.write", func(ctx context.Context) (Session, error) {
 		found, err := s.withNote(ctx, session)
 		if err != nil {

@@ -58,11 +58,11 @@ func (s *BookingService) Preview(ctx context.Context, p Proposal) (Preview, erro
 			return verdict{}, err
 		}
 		if moving, moves := d.appointments[r.key()]; moves {
-			if err := p.fits(moving); err != nil {
+			if err := p.requireSameAppointment(moving); err != nil {
 				return verdict{}, err
 			}
 		}
-		return d.scene.decide(r)
+		return d.records.decide(r)
 	})
 	if err != nil {
 		return Preview{}, err
@@ -93,9 +93,9 @@ func (s *BookingService) previewRequest(ctx context.Context, p Proposal) (reques
 	return r, err
 }
 
-// fits refuses a change of the appointment's service or patients, and of the authorizations of
+// requireSameAppointment refuses a change of the appointment's service or patients, and of the authorizations of
 // several patients.
-func (p Proposal) fits(a Appointment) error {
+func (p Proposal) requireSameAppointment(a Appointment) error {
 	var fieldErrors []fault.Field
 	if p.ServiceCodeID != a.ServiceCodeID {
 		fieldErrors = append(fieldErrors, fault.Field{
@@ -187,7 +187,7 @@ func (s *BookingService) alternatives(ctx context.Context, r request, reasons []
 		return found, err
 	}
 	return db.Snapshot(ctx, s.Database, "appointments.alternatives", func(ctx context.Context) (Alternatives, error) {
-		v, err := s.look(ctx, r, authorizations)
+		v, err := s.readSearch(ctx, r, authorizations)
 		if err != nil {
 			return found, err
 		}
@@ -201,17 +201,17 @@ func (s *BookingService) alternatives(ctx context.Context, r request, reasons []
 	})
 }
 
-// look reads the records around the requested time.
-func (s *BookingService) look(ctx context.Context, r request, others bool) (*view, error) {
-	v := &view{scene: scene{now: s.now(), occupied: occupied{}}, request: r}
+// readSearch reads the records around the requested time.
+func (s *BookingService) readSearch(ctx context.Context, r request, others bool) (*alternativeSearch, error) {
+	v := &alternativeSearch{records: records{now: s.now(), occupied: occupied{}}, request: r}
 	existing, _, err := s.readNamed(ctx, []request{r})
 	if err != nil {
 		return nil, err
 	}
-	v.appointments, v.requested = existing, wanted(r, existing[r.key()])
+	v.appointments, v.requested = existing, requestedAppointment(r, existing[r.key()])
 	n := needsOf([]request{r}, existing, v.now)
 	window := Span{v.requested.Start.AddDate(0, 0, -alternativeDays-1), v.requested.End.AddDate(0, 0, alternativeDays+1)}
-	n.widen(window, r.zone)
+	n.addWindow(window, r.zone)
 	if others && len(v.requested.Patients) == 1 {
 		p := v.requested.Patients[0]
 		day := calendar.DateIn(v.requested.Start, r.zone)
@@ -231,7 +231,7 @@ func (s *BookingService) look(ctx context.Context, r request, others bool) (*vie
 	if v.ledger, err = s.Authorizations.OpenLedger(ctx, v.now, n.held); err != nil {
 		return nil, err
 	}
-	if v.rules, err = s.Directory.SchedulingRules(ctx, n.ask(v.ledger)); err != nil {
+	if v.rules, err = s.Directory.SchedulingRules(ctx, n.rulesQuery(v.ledger)); err != nil {
 		return nil, err
 	}
 	n.addVisits(v.ledger, v.rules)

@@ -261,7 +261,7 @@ func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, er
 	if r.zone, err = s.Directory.TimeZone(ctx, r.caller.OrganizationID); err != nil {
 		return Moved{}, err
 	}
-	r = r.begin(s.now())
+	r = r.withFirstDay(s.now())
 	v, err := db.Snapshot(ctx, s.Database, "appointments.preview-move", func(ctx context.Context) (verdict, error) {
 		d, err := s.load(ctx, []request{r})
 		if err != nil {
@@ -270,7 +270,7 @@ func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, er
 		for _, each := range d.expanded[r.CallID].parts {
 			showAppointments(ctx, d.appointments[each.key()])
 		}
-		return d.scene.decide(d.expanded[r.CallID])
+		return d.records.decide(d.expanded[r.CallID])
 	})
 	if err != nil {
 		return Moved{}, err

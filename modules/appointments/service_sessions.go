@@ -36,6 +36,9 @@ func (s *SessionService) Session(ctx context.Context, id uuid.UUID) (Session, er
 		if err != nil {
 			return Session{}, err
 		}
+		if err := s.addConflicts(ctx, []Session{found}); err != nil {
+			return Session{}, err
+		}
 		found, err = visibleSession(ctx, found)
 		showSessions(ctx, found)
 		return found, err
@@ -62,6 +65,9 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 			return nil, err
 		}
 		if err := s.addNotes(ctx, found); err != nil {
+			return nil, err
+		}
+		if err := s.addConflicts(ctx, found); err != nil {
 			return nil, err
 		}
 		found, err = visibleSessions(ctx, found)

@@ -29,7 +29,7 @@ const (
 // ChangeOrganization changes the caller's organization. If its time zone changes, the policy decides
 // about service dates, in the same transaction. The transaction waits for running bookings. Errors:
 // as for [directory.Service.ChangeOrganization], [ErrServiceDates] if service dates change and no
-// policy is given, and with [MoveServiceDates] [ErrRedate] and a missing permission.
+// policy is given, and with [MoveServiceDates] [ErrServiceDatesRefused] and a missing permission.
 func (s *RenewalService) ChangeOrganization(
 	ctx context.Context, c directory.OrganizationChange, policy ServiceDatePolicy,
 ) (directory.Organization, error) {
@@ -64,23 +64,23 @@ func (s *RenewalService) applyPolicy(ctx context.Context, name string, policy Se
 		return err
 	}
 	if policy == MoveServiceDates {
-		return s.redate(ctx, zone)
+		return s.moveServiceDates(ctx, zone)
 	}
-	found, err := s.misdated(ctx, zone)
+	found, err := s.withOtherServiceDate(ctx, zone)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	return ErrServiceDates.With(misdatedBookings(found, zone),
+	return ErrServiceDates.With(serviceDateChanges(found, zone),
 		"%d appointments start on another date in %s. Choose whether their service dates change.", len(found), name)
 }
 
-// misdatedBookings lists appointments for [ErrServiceDates].
-func misdatedBookings(found []Appointment, zone *time.Location) MisdatedBookings {
+// serviceDateChanges lists appointments for [ErrServiceDates].
+func serviceDateChanges(found []Appointment, zone *time.Location) ServiceDateChanges {
 	const maxShown = 1000
-	shown := MisdatedBookings{make([]MisdatedBooking, min(len(found), maxShown)), len(found)}
+	shown := ServiceDateChanges{make([]ServiceDateChange, min(len(found), maxShown)), len(found)}
 	for i := range shown.Bookings {
 		a := found[i]
-		b := MisdatedBooking{
+		b := ServiceDateChange{
 			AppointmentID: a.ID, StartTime: a.Start, EndTime: a.End, ServiceDate: a.ServiceDate,
 			NewServiceDate: calendar.DateIn(a.Start, zone),
 		}
@@ -92,10 +92,10 @@ func misdatedBookings(found []Appointment, zone *time.Location) MisdatedBookings
 	return shown
 }
 
-// misdated returns the SCHEDULED appointments of the caller's organization whose start has another
+// withOtherServiceDate returns the SCHEDULED appointments of the caller's organization whose start has another
 // date in the zone than their service date, sorted by start. It runs in the transaction of the
 // context.
-func (s *RenewalService) misdated(ctx context.Context, zone *time.Location) ([]Appointment, error) {
+func (s *RenewalService) withOtherServiceDate(ctx context.Context, zone *time.Location) ([]Appointment, error) {
 	scheduled, err := s.store.scheduled(ctx)
 	if err != nil {
 		return nil, err
@@ -107,11 +107,11 @@ func (s *RenewalService) misdated(ctx context.Context, zone *time.Location) ([]A
 	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
 }
 
-// redate sets the service dates of the appointments of [RenewalService.misdated] to those in the
+// moveServiceDates sets the service dates of the appointments of [RenewalService.withOtherServiceDate] to those in the
 // organization's new zone, in the transaction of the context. It changes all of them or none, and
 // checks each like a booking on that date. It needs [permission.AppointmentReschedule]. The error is
-// [ErrRedate].
-func (s *RenewalService) redate(ctx context.Context, zone *time.Location) error {
+// [ErrServiceDatesRefused].
+func (s *RenewalService) moveServiceDates(ctx context.Context, zone *time.Location) error {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *RenewalService) redate(ctx context.Context, zone *time.Location) error 
 	if err := caller.RequireForOrganization(permission.AppointmentReschedule); err != nil {
 		return err
 	}
-	misdated, err := s.misdated(ctx, zone)
+	misdated, err := s.withOtherServiceDate(ctx, zone)
 	if err != nil || len(misdated) == 0 {
 		return err
 	}

@@ -32,9 +32,9 @@ const (
 // conflictConditions are the conditions of sessions with a conflict, in SQL. To add a kind, add it
 // here, to the constants and to the filter of the API.
 var conflictConditions = map[ConflictKind]string{
-	MissingNote:  ruled(incompleteSQL),
-	Unsigned:     ruled(unsignedSQL),
-	LateNote:     ruled(lateSQL),
+	MissingNote:  noteRuleSQL(incompleteSQL),
+	Unsigned:     noteRuleSQL(unsignedSQL),
+	LateNote:     noteRuleSQL(lateSQL),
 	Unauthorized: "sessions.unauthorized_units > 0",
 	Overlapping:  overlapSQL,
 }
@@ -105,9 +105,9 @@ const (
 						AND g.role = 'TECHNICIAN' AND g.practitioner_id <> CAST(@own AS uuid) AND ` + countsSQL + `)))))`
 )
 
-// ruled returns the condition of sessions whose service has a rule r for notes that meets the
+// noteRuleSQL returns the condition of sessions whose service has a rule r for notes that meets the
 // condition. Index: the primary key of appointments.
-func ruled(condition string) string {
+func noteRuleSQL(condition string) string {
 	return `EXISTS (SELECT FROM appointments a
 		JOIN jsonb_to_recordset(CAST(@note_rules AS jsonb)) AS r (service_code_id uuid, min_length integer,
 			sections jsonb, signers jsonb, due_hours integer, starts_on date) ON r.service_code_id = a.service_code_id
@@ -182,7 +182,7 @@ func (n narrowing) apply(tx *gorm.DB) (*gorm.DB, error) {
 	}
 	if n.awaiting != nil {
 		named["own"], named["beyond_own"] = n.own, n.beyondOwn
-		condition := ruled(awaitingSQL)
+		condition := noteRuleSQL(awaitingSQL)
 		if !*n.awaiting {
 			condition = "NOT " + condition
 		}

@@ -73,25 +73,29 @@ func (store) signedNotes(ctx context.Context, session uuid.UUID) (map[string]Not
 	return found, err
 }
 
-// sessionFacts are what the state of a session's note depends on, besides its text.
-type sessionFacts struct {
-	ID            uuid.UUID
-	ServiceCodeID uuid.UUID
-	Kinds         string // its conflicts, separated by blanks
-}
-
-func (f sessionFacts) conflicts() []ConflictKind {
-	kinds := []ConflictKind{}
-	for _, kind := range strings.Fields(f.Kinds) {
-		kinds = append(kinds, ConflictKind(kind))
+// services returns the service codes of sessions. Indexes: the primary keys.
+func (store) services(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return kinds
+	var rows []struct{ ID, ServiceCodeID uuid.UUID }
+	err = tx.Model(&Session{}).Select(`sessions.id, (
+			SELECT a.service_code_id FROM appointments a
+			WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`).
+		Where("sessions.id IN ?", sessions).Scan(&rows).Error
+	found := map[uuid.UUID]uuid.UUID{}
+	for _, r := range rows {
+		found[r.ID] = r.ServiceCodeID
+	}
+	return found, err
 }
 
-// facts returns the services and conflicts of sessions. Indexes: the primary keys.
-func (store) facts(
+// conflictsOf returns the conflicts of sessions. It reads all sessions of the same days, so a transaction
+// that calls it and writes competes with each session that is completed or changed on these days.
+func (store) conflictsOf(
 	ctx context.Context, sessions []uuid.UUID, a conflictArguments,
-) (map[uuid.UUID]sessionFacts, error) {
+) (map[uuid.UUID][]ConflictKind, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -100,14 +104,18 @@ func (store) facts(
 	if err != nil {
 		return nil, err
 	}
-	var rows []sessionFacts
-	err = tx.Model(&Session{}).Select(`sessions.id, `+kindsSQL()+` AS kinds, (
-			SELECT a.service_code_id FROM appointments a
-			WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`, named).
+	var rows []struct {
+		ID    uuid.UUID
+		Kinds string
+	}
+	err = tx.Model(&Session{}).Select(`sessions.id, `+kindsSQL()+` AS kinds`, named).
 		Where("sessions.id IN ?", sessions).Scan(&rows).Error
-	found := map[uuid.UUID]sessionFacts{}
+	found := map[uuid.UUID][]ConflictKind{}
 	for _, r := range rows {
-		found[r.ID] = r
+		found[r.ID] = []ConflictKind{}
+		for _, kind := range strings.Fields(r.Kinds) {
+			found[r.ID] = append(found[r.ID], ConflictKind(kind))
+		}
 	}
 	return found, err
 }

@@ -33,7 +33,7 @@ func TestPlansWithALimitedRecordScope(t *testing.T) {
 	}
 	organization, user := uuid.New(), uuid.New()
 	run("SET omni.organizations = '*'")
-	run(`DO $$ DECLARE each record; BEGIN -- what rows refer to is not the question here
+	run(`DO $$ DECLARE each record; BEGIN -- the rows need no references for this plan
 		FOR each IN SELECT conrelid::regclass AS tab, conname FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text = ANY
 			(ARRAY['users', 'caseloads', 'appointments', 'appointment_practitioners', 'appointment_patients'])
 		LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', each.tab, each.conname); END LOOP; END $$`)

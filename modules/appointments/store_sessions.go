@@ -187,11 +187,13 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		return nil, err
 	}
 	at, ids := map[uuid.UUID]*Session{}, make([]uuid.UUID, len(rows))
-	ofAppointment, appointments := map[uuid.UUID]*Session{}, make([]uuid.UUID, len(rows))
+	// An appointment has several sessions if all but one were voided.
+	ofAppointment, appointments := map[uuid.UUID][]*Session{}, make([]uuid.UUID, len(rows))
 	for i := range rows {
 		rows[i].Span = rows[i].Span.utc()
 		ids[i], appointments[i] = rows[i].ID, rows[i].AppointmentID
-		at[ids[i]], ofAppointment[appointments[i]] = &rows[i], &rows[i]
+		at[ids[i]] = &rows[i]
+		ofAppointment[appointments[i]] = append(ofAppointment[appointments[i]], &rows[i])
 	}
 	var patients []sessionPatientRow
 	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").
@@ -209,8 +211,9 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		return nil, err
 	}
 	for _, p := range staff {
-		s := ofAppointment[p.AppointmentID]
-		s.Practitioners = append(s.Practitioners, p.PractitionerID)
+		for _, s := range ofAppointment[p.AppointmentID] {
+			s.Practitioners = append(s.Practitioners, p.PractitionerID)
+		}
 	}
 	var addenda []struct {
 		SessionID uuid.UUID

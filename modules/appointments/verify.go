@@ -27,15 +27,15 @@ func (c *comparison) report(check string, reservation uuid.UUID, expected, found
 	c.problems = append(c.problems, p)
 }
 
-// promise has the fields on which an appointment and its reservation must agree.
-type promise struct {
+// heldUnits has the fields on which an appointment and its reservation must agree.
+type heldUnits struct {
 	appointment uuid.UUID
 	units       int
 	day         calendar.Date
 }
 
 // String describes the promise.
-func (p promise) String() string {
+func (p heldUnits) String() string {
 	return fmt.Sprintf("%d units on %s for appointment %s", p.units, p.day, p.appointment)
 }
 
@@ -108,9 +108,9 @@ func (c *comparison) compareConsumptions(all []consumption) {
 // compareAppointments checks that every open appointment has exactly its reservation, and that no
 // open reservation belongs to an appointment that is not open.
 func (c *comparison) compareAppointments() {
-	expected := map[uuid.UUID]promise{}
+	expected := map[uuid.UUID]heldUnits{}
 	for _, h := range c.holds {
-		p := promise{h.AppointmentID, h.Units, h.ServiceDate}
+		p := heldUnits{h.AppointmentID, h.Units, h.ServiceDate}
 		switch {
 		case h.Settled:
 		case h.Units == 0:
@@ -124,7 +124,7 @@ func (c *comparison) compareAppointments() {
 		if r.AppointmentID == nil || r.Left() == 0 {
 			continue
 		}
-		found := promise{*r.AppointmentID, r.Left(), r.ServiceDate}
+		found := heldUnits{*r.AppointmentID, r.Left(), r.ServiceDate}
 		p, ok := expected[r.ID]
 		if !ok {
 			c.report("appointment", r.ID, "nothing held: the appointment is not open", found.String())

@@ -10,9 +10,9 @@ import (
 // Length returns the elapsed time from the start to the end.
 func (s Span) Length() time.Duration { return s.End.Sub(s.Start) }
 
-// common returns the intersection of the spans; its end is not after its start if they do not
+// intersection returns the intersection of the spans; its end is not after its start if they do not
 // overlap.
-func (s Span) common(other Span) Span {
+func (s Span) intersection(other Span) Span {
 	if other.Start.After(s.Start) {
 		s.Start = other.Start
 	}
@@ -22,8 +22,8 @@ func (s Span) common(other Span) Span {
 	return s
 }
 
-// longer returns the span with a later end.
-func (s Span) longer(by time.Duration) Span { return Span{s.Start, s.End.Add(by)} }
+// extended returns the span with a later end.
+func (s Span) extended(by time.Duration) Span { return Span{s.Start, s.End.Add(by)} }
 
 func (s Span) empty() bool { return !s.Start.Before(s.End) }
 
@@ -51,7 +51,7 @@ func onDate(date calendar.Date, wall time.Time) time.Time {
 func instantOf(wall time.Time, zone *time.Location) time.Time {
 	const margin = 48 * time.Hour // more than the largest possible offset change of 26 hours
 	var before time.Duration
-	for s := range steady(zone, Span{wall.Add(-margin), wall.Add(margin)}) {
+	for s := range constantOffsets(zone, Span{wall.Add(-margin), wall.Add(margin)}) {
 		t := wall.Add(-s.offset)
 		switch {
 		case t.Before(s.Start):
@@ -64,16 +64,16 @@ func instantOf(wall time.Time, zone *time.Location) time.Time {
 	return wall.Add(-before).UTC()
 }
 
-// steadySpan is a span in which a zone keeps its offset.
-type steadySpan struct {
+// offsetSpan is a span in which a zone keeps its offset.
+type offsetSpan struct {
 	Span
 	offset time.Duration // the difference of wall-clock time and UTC
 }
 
-// steady yields the parts of the span with a constant offset in the zone, in order and without
+// constantOffsets yields the parts of the span with a constant offset in the zone, in order and without
 // gaps.
-func steady(zone *time.Location, within Span) iter.Seq[steadySpan] {
-	return func(yield func(steadySpan) bool) {
+func constantOffsets(zone *time.Location, within Span) iter.Seq[offsetSpan] {
+	return func(yield func(offsetSpan) bool) {
 		for at := within.Start; at.Before(within.End); {
 			local := at.In(zone)
 			_, offset := local.Zone()
@@ -81,7 +81,7 @@ func steady(zone *time.Location, within Span) iter.Seq[steadySpan] {
 			if end.IsZero() || end.After(within.End) {
 				end = within.End
 			}
-			if !yield(steadySpan{Span{at.UTC(), end.UTC()}, time.Duration(offset) * time.Second}) {
+			if !yield(offsetSpan{Span{at.UTC(), end.UTC()}, time.Duration(offset) * time.Second}) {
 				return
 			}
 			at = end

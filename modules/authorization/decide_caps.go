@@ -217,12 +217,12 @@ func (a account) capRefusal(units int, day calendar.Date) *fault.Error {
 		return ErrCapExceeded.With(
 			CapShortage{a.backing(), limit.Period, d.first, d.last, limit.Units, booked, units, missing},
 			"The authorization allows %d units %s. Booked: %d, Requested: %d, Missing: %d",
-			limit.Units, d.words(limit.Period), booked, units, missing)
+			limit.Units, d.text(limit.Period), booked, units, missing)
 	}
 	return nil
 }
 
-func (d days) words(p Period) string {
+func (d days) text(p Period) string {
 	switch p {
 	case PerDay:
 		return fmt.Sprintf("on the day %s", d.first)

@@ -76,7 +76,7 @@ func (s *unitState) decide(c unitCommand) (outcomes []Outcome, changed bool, err
 // keep takes over the changes of a command, unless it is undone. It reports whether there are any:
 // an accepted operation counts as a change, except a sweep that found nothing.
 func (s *unitState) keep(c unitCommand, drafts map[record.Key]accountChange, outcomes []Outcome) bool {
-	if c.undone(outcomes) {
+	if c.isRolledBack(outcomes) {
 		for i, o := range outcomes {
 			outcomes[i] = Outcome{Refusal: o.Refusal, Authorization: s.authorization(c.key(c.ops[i]))}
 		}
@@ -104,8 +104,8 @@ func (s *unitState) apply(draft accountChange) {
 	}
 }
 
-// undone reports whether nothing takes effect because an operation was refused.
-func (c unitCommand) undone(outcomes []Outcome) bool { return c.atomic && refused(outcomes) > 0 }
+// isRolledBack reports whether nothing takes effect because an operation was refused.
+func (c unitCommand) isRolledBack(outcomes []Outcome) bool { return c.atomic && refused(outcomes) > 0 }
 
 func refused(outcomes []Outcome) int {
 	n := 0

@@ -7,7 +7,7 @@ type AlertKind string
 
 // The kinds of alerts, in three groups. An authorization has at most one kind per group: the most
 // urgent that applies. The first group is about authorizations without a renewal; the others are
-// about authorizations in force.
+// subjects authorizations in force.
 const (
 	AlertExpired    AlertKind = "expired"     // ended within the last 30 days
 	AlertExpiring14 AlertKind = "expiring-14" // in force, and ends today or within 14 days

@@ -109,8 +109,8 @@ func utilizationBodyOf(u Utilization) utilizationBody {
 	}
 }
 
-// about returns the row's authorization and patient.
-func (b utilizationBody) about() (authorization, patient uuid.UUID) {
+// subjects returns the row's authorization and patient.
+func (b utilizationBody) subjects() (authorization, patient uuid.UUID) {
 	return b.AuthorizationID, b.PatientID
 }
 
@@ -156,7 +156,7 @@ func (s *ReportService) handleUtilization(
 	}
 	found, err := s.Utilization(ctx, f)
 	page := httpx.PageOf(in.PageQuery, found, utilizationBodyOf, func(u Utilization) any { return positionOf(u.View) })
-	return shown(ctx, page, utilizationBody.about), err
+	return shown(ctx, page, utilizationBody.subjects), err
 }
 
 // totalsBody has sums over authorizations, in units.
@@ -219,7 +219,7 @@ func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) 
 	page := httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any {
 		return EndPosition{EndDate: e.EndDate, ID: e.ID}
 	})
-	return shown(ctx, page, expiringBody.about), err
+	return shown(ctx, page, expiringBody.subjects), err
 }
 
 // orNull returns a pointer to n, or nil for 0.
@@ -261,7 +261,7 @@ func (s *ReportService) handleAtRisk(ctx context.Context, in atRiskRequest) (htt
 	page := httpx.PageOf(in.PageQuery, found, body, func(r AtRisk) any {
 		return EndPosition{EndDate: r.EndDate, ID: r.ID}
 	})
-	return shown(ctx, page, atRiskBody.about), err
+	return shown(ctx, page, atRiskBody.subjects), err
 }
 
 func kindsOf(names []string) []AlertKind {

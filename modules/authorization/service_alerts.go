@@ -54,7 +54,7 @@ func (s *AlertService) Alerts(ctx context.Context, f AlertFilter) ([]Alert, erro
 		f.Kinds = AlertKinds()
 	}
 	return read(ctx, s.base, "alert.list", func(ctx context.Context, at Moment) ([]Alert, error) {
-		found, err := s.store.alerts(ctx, question{
+		found, err := s.store.alerts(ctx, reportQuery{
 			from: at.Today.AddDays(-expiredDays), until: at.Today.AddDays(expiringDays),
 			kinds: f.Kinds, acknowledged: f.Acknowledged, after: f.After, limit: f.Limit,
 		}, at)
@@ -66,7 +66,7 @@ func (s *AlertService) Alerts(ctx context.Context, f AlertFilter) ([]Alert, erro
 	})
 }
 
-func (r raised) alertOn(today calendar.Date) Alert {
+func (r alertRow) alertOn(today calendar.Date) Alert {
 	return Alert{r.viewOn(today), r.Kind, r.EndDate.DaysSince(today), r.AcknowledgedBy, r.AcknowledgedAt}
 }
 
@@ -115,7 +115,7 @@ type acknowledged struct {
 }
 
 // openAlert returns the alert if it is open. The error is [ErrAlertNotFound].
-func (s *AlertService) openAlert(ctx context.Context, id uuid.UUID, kind AlertKind, at Moment) (raised, error) {
+func (s *AlertService) openAlert(ctx context.Context, id uuid.UUID, kind AlertKind, at Moment) (alertRow, error) {
 	a, err := s.store.current(ctx, id, at.Now)
 	open := false
 	if err == nil {
@@ -125,9 +125,9 @@ func (s *AlertService) openAlert(ctx context.Context, id uuid.UUID, kind AlertKi
 		err = ErrAlertNotFound
 	}
 	if err != nil {
-		return raised{}, err
+		return alertRow{}, err
 	}
-	r := raised{Authorization: a, Kind: kind}
+	r := alertRow{Authorization: a, Kind: kind}
 	noted, err := s.store.acknowledgement(ctx, id, kind)
 	if noted != nil && noted.EndDate == a.EndDate && noted.TotalUnits == a.Total {
 		r.AcknowledgedBy, r.AcknowledgedAt = &noted.AcknowledgedBy, &noted.AcknowledgedAt

@@ -50,7 +50,7 @@ func (s *UnitService) Bulk(ctx context.Context, ops []NewOperation, atomic bool,
 	c.atomic = atomic
 	c.Fingerprint = c.bulkFingerprint()
 	outcomes, err := s.run(ctx, c)
-	if err == nil && c.undone(outcomes) {
+	if err == nil && c.isRolledBack(outcomes) {
 		err = ErrBulkRefused
 	}
 	return outcomes, err

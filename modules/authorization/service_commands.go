@@ -134,11 +134,11 @@ func (s *commands) loadAccounts(ctx context.Context, state *unitState, requested
 }
 
 func (s *commands) loadReservations(ctx context.Context, state *unitState, requested map[record.Key][]Operation) error {
-	var w wanted
+	var w reservationNeeds
 	for key, current := range state.accounts {
 		w.add(current.before.Authorization, requested[key], state.now)
 	}
-	if w.nothing() {
+	if w.isEmpty() {
 		return nil
 	}
 	rows, err := s.store.touchable(ctx, w, state.now)

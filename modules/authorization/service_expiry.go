@@ -20,9 +20,9 @@ const sweepBatch = 500
 // sweep at once: the second one finds nothing to do.
 func (s *UnitService) SweepHolds(ctx context.Context) (int64, error) { return s.sweep(ctx, uuid.Nil) }
 
-// across returns the option to access all organizations if organization is [uuid.Nil], and no
+// organizationOptions returns the option to access all organizations if organization is [uuid.Nil], and no
 // option otherwise.
-func across(organization uuid.UUID) []db.Option {
+func organizationOptions(organization uuid.UUID) []db.Option {
 	if organization == uuid.Nil {
 		return []db.Option{db.AllOrganizations()}
 	}
@@ -39,7 +39,7 @@ func (s *UnitService) sweep(ctx context.Context, organization uuid.UUID) (writte
 	for {
 		due, err := db.Snapshot(ctx, s.Database, "units.due-holds", func(ctx context.Context) ([]dueHold, error) {
 			return s.store.due(ctx, organization, now, last, sweepBatch)
-		}, across(organization)...)
+		}, organizationOptions(organization)...)
 		if err != nil {
 			return written, errors.Join(append(failed, err)...)
 		}

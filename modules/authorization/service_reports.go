@@ -96,7 +96,7 @@ func (s *ReportService) Expiring(
 	ctx context.Context, withinDays int, renewed *bool, after *EndPosition, limit int,
 ) ([]Expiring, error) {
 	return read(ctx, s.base, "report.expiring", func(ctx context.Context, at Moment) ([]Expiring, error) {
-		found, err := s.store.expiring(ctx, question{
+		found, err := s.store.expiring(ctx, reportQuery{
 			from: at.Today, until: at.Today.AddDays(withinDays), renewed: renewed, after: after, limit: limit,
 		}, at)
 		if err != nil {
@@ -134,7 +134,7 @@ func (s *ReportService) AtRisk(
 	ctx context.Context, kinds []AlertKind, after *EndPosition, limit int,
 ) ([]AtRisk, error) {
 	return read(ctx, s.base, "report.at-risk", func(ctx context.Context, at Moment) ([]AtRisk, error) {
-		found, err := s.store.atRisk(ctx, question{kinds: kinds, after: after, limit: limit}, at)
+		found, err := s.store.atRisk(ctx, reportQuery{kinds: kinds, after: after, limit: limit}, at)
 		if err != nil {
 			return nil, err
 		}

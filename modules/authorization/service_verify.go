@@ -71,7 +71,7 @@ func (s *VerificationService) Verify(
 			}
 			compared, err := compare(ctx, snapshots, comparisons)
 			return verified{snapshots, compared}, err
-		}, across(organization)...)
+		}, organizationOptions(organization)...)
 		if err != nil {
 			return report, err
 		}
@@ -111,7 +111,7 @@ func (s *VerificationService) advance(
 	}
 	total, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
 		return s.store.countAuthorizations(ctx, organization)
-	}, across(organization)...)
+	}, organizationOptions(organization)...)
 	if err == nil {
 		progress(0, total)
 	}

@@ -39,8 +39,8 @@ func groupOf(kind AlertKind) int {
 	return slices.IndexFunc(groups, func(g group) bool { return slices.Contains(g.kinds, kind) })
 }
 
-// raised is an alert as the queries return it.
-type raised struct {
+// alertRow is an alert as the queries return it.
+type alertRow struct {
 	Authorization
 	Kind           AlertKind
 	Position       int // the index of its group
@@ -51,10 +51,10 @@ type raised struct {
 // alerts returns alerts sorted by the end dates of the authorizations. Each group is a separate
 // query, limited to the page. Indexes: authorizations_by_end, authorizations_by_patient,
 // authorizations_nearly_booked, alert_acknowledgements_pkey.
-func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, error) {
+func (s store) alerts(ctx context.Context, q reportQuery, at Moment) ([]alertRow, error) {
 	var arms []string
 	for position, g := range groups {
-		if !q.asks(g.kinds...) {
+		if !q.includesAny(g.kinds...) {
 			continue
 		}
 		after := g.after
@@ -67,19 +67,19 @@ func (s store) alerts(ctx context.Context, q question, at Moment) ([]raised, err
 			LEFT JOIN alert_acknowledgements k ON k.organization_id = x.organization_id AND k.authorization_id = x.id
 				AND k.kind = x.kind AND k.end_date = x.end_date AND k.total_units = x.total_units
 			WHERE x.kind IN @kinds%s
-			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, position, grantedSQL, g.condition, after, q.noted()))
+			ORDER BY x.end_date, x.id LIMIT @limit)`, g.kind, position, grantedSQL, g.condition, after, q.acknowledgedSQL()))
 	}
-	var found []raised
-	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms,
+	var found []alertRow
+	err := s.selectReport(ctx, `SELECT * FROM (`+strings.Join(arms,
 		" UNION ALL ")+`) found ORDER BY end_date, id, position LIMIT @limit`, q, at, &found)
 	if err != nil {
 		return nil, err
 	}
-	return found, s.freeExpired(ctx, pointersTo(found, func(r *raised) *Authorization { return &r.Authorization }), at.Now)
+	return found, s.freeExpired(ctx, pointersTo(found, func(r *alertRow) *Authorization { return &r.Authorization }), at.Now)
 }
 
-// noted returns the condition for acknowledged or unacknowledged alerts.
-func (q question) noted() string {
+// acknowledgedSQL returns the condition for acknowledged or unacknowledged alerts.
+func (q reportQuery) acknowledgedSQL() string {
 	switch {
 	case q.acknowledged == nil:
 		return ""

@@ -60,8 +60,8 @@ type EndPosition struct {
 	Group   int           `json:"group,omitempty"` // of alerts
 }
 
-// question has the parameters of the reports and the worklist, which are sorted by end date.
-type question struct {
+// reportQuery has the parameters of the reports and the worklist, which are sorted by end date.
+type reportQuery struct {
 	from, until  calendar.Date // end dates; until: the maximum date if unlimited
 	kinds        []AlertKind
 	renewed      *bool // nil: with or without
@@ -70,7 +70,7 @@ type question struct {
 	limit        int
 }
 
-func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
+func (q reportQuery) arguments(organization uuid.UUID, at Moment) map[string]any {
 	paged, running := q.startAt(q.from), q.startAt(at.Today)
 	kinds := make([]string, len(q.kinds))
 	least := 100
@@ -89,7 +89,7 @@ func (q question) arguments(organization uuid.UUID, at Moment) map[string]any {
 
 // startAt returns the position from which to continue: the given first day or the cursor, whichever
 // is later.
-func (q question) startAt(first calendar.Date) EndPosition {
+func (q reportQuery) startAt(first calendar.Date) EndPosition {
 	if q.after == nil || q.after.EndDate.Before(first) {
 		return EndPosition{EndDate: first} // before all ids
 	}
@@ -106,7 +106,7 @@ type renewing struct {
 
 // expiring returns the authorizations in force that end within the requested days, sorted by end
 // date. Index: authorizations_by_end.
-func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing, error) {
+func (s store) expiring(ctx context.Context, q reportQuery, at Moment) ([]renewing, error) {
 	text := `SELECT a.*, (` + renewalSQL + ` ORDER BY n.end_date DESC LIMIT 1) AS renewal_id
 		FROM authorizations a
 		WHERE ` + grantedSQL + ` AND ` + pagedSQL + ` AND a.end_date <= CAST(@until AS date)`
@@ -118,7 +118,7 @@ func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing,
 		text += " AND " + not + "EXISTS (" + renewalSQL + ")"
 	}
 	var found []renewing
-	err := s.ask(ctx, text+" ORDER BY a.end_date, a.id LIMIT @limit", q, at, &found)
+	err := s.selectReport(ctx, text+" ORDER BY a.end_date, a.id LIMIT @limit", q, at, &found)
 	if err != nil {
 		return nil, err
 	}
@@ -130,15 +130,15 @@ func (s store) expiring(ctx context.Context, q question, at Moment) ([]renewing,
 // atRisk returns the authorizations in force with one of the kinds of risk, sorted by end date.
 // Indexes: authorizations_nearly_booked; authorizations_by_end for under-used authorizations. No
 // index can have these, because they become under-used without a write.
-func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorization, error) {
+func (s store) atRisk(ctx context.Context, q reportQuery, at Moment) ([]Authorization, error) {
 	running := grantedSQL + " AND " + runningSQL
 	var arms []string
 	used := `a.booked_band >= @leastBand AND a.booked_band > 0 AND ` + usageSQL + ` IN @kinds`
-	if q.asks(AlertUsed80, AlertUsed90, AlertUsed100) {
+	if q.includesAny(AlertUsed80, AlertUsed90, AlertUsed100) {
 		arms = append(arms, `(SELECT a.* FROM authorizations a WHERE `+running+` AND `+used+` ORDER BY a.end_date, a.id
 			LIMIT @limit)`)
 	}
-	if q.asks(AlertUnderUsed) {
+	if q.includesAny(AlertUnderUsed) {
 		if len(arms) > 0 {
 			running += " AND NOT (" + used + ")"
 		}
@@ -146,7 +146,7 @@ func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorizati
 			a.id LIMIT @limit)`)
 	}
 	var found []Authorization
-	err := s.ask(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id LIMIT @limit`, q,
+	err := s.selectReport(ctx, `SELECT * FROM (`+strings.Join(arms, " UNION ALL ")+`) found ORDER BY end_date, id LIMIT @limit`, q,
 		at, &found)
 	if err != nil {
 		return nil, err
@@ -154,11 +154,11 @@ func (s store) atRisk(ctx context.Context, q question, at Moment) ([]Authorizati
 	return found, s.freeExpired(ctx, pointersTo(found, func(a *Authorization) *Authorization { return a }), at.Now)
 }
 
-func (q question) asks(kinds ...AlertKind) bool {
+func (q reportQuery) includesAny(kinds ...AlertKind) bool {
 	return slices.ContainsFunc(kinds, func(k AlertKind) bool { return slices.Contains(q.kinds, k) })
 }
 
-func (store) ask(ctx context.Context, text string, q question, at Moment, found any) error {
+func (store) selectReport(ctx context.Context, text string, q reportQuery, at Moment, found any) error {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return err

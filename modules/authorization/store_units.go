@@ -64,8 +64,8 @@ func (store) several(r *reading) db.Query {
 			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.index] AND t.id = ($2::uuid[])[k.index] OFFSET 0) a`}
 }
 
-// wanted has the reservations that decisions need.
-type wanted struct {
+// reservationNeeds has the reservations that decisions need.
+type reservationNeeds struct {
 	named  []namedReservation
 	oldest []oldestReservations
 	holds  []record.Key // authorizations with holds that may have expired
@@ -81,10 +81,10 @@ type oldestReservations struct {
 	limit int
 }
 
-func (w wanted) nothing() bool { return len(w.named)+len(w.oldest)+len(w.holds) == 0 }
+func (w reservationNeeds) isEmpty() bool { return len(w.named)+len(w.oldest)+len(w.holds) == 0 }
 
 // add adds the needs of the operations on an authorization.
-func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
+func (w *reservationNeeds) add(a Authorization, ops []Operation, now time.Time) {
 	named, unnamed, sweeps := 0, 0, a.mayHaveExpired(now)
 	for _, op := range ops {
 		switch {
@@ -110,7 +110,7 @@ func (w *wanted) add(a Authorization, ops []Operation, now time.Time) {
 
 // touchable returns the reservations, possibly with duplicates. Indexes: the primary key,
 // unit_reservations_open_oldest_first.
-func (store) touchable(ctx context.Context, w wanted, now time.Time) ([]Reservation, error) {
+func (store) touchable(ctx context.Context, w reservationNeeds, now time.Time) ([]Reservation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (store) snapshots(ctx context.Context, only, afterOrganization, after uuid.
 	}
 	const ofReservations = `organization_id, authorization_id, id, sequence, units, consumed_units, released_units,
 		service_date, expires_at, appointment_id, reference, created_at, updated_at`
-	err = db.Read(ctx, ofEach(keys, ofReservations, "unit_reservations", func(scan func(targets ...any) error) error {
+	err = db.Read(ctx, selectEach(keys, ofReservations, "unit_reservations", func(scan func(targets ...any) error) error {
 		var r Reservation
 		err := scan(&r.OrganizationID, &r.AuthorizationID, &r.ID, &r.Sequence, &r.Units, &r.Consumed, &r.Released,
 			&r.ServiceDate, &r.ExpiresAt, &r.AppointmentID, &r.Reference, &r.CreatedAt, &r.UpdatedAt)
@@ -57,7 +57,7 @@ func (store) snapshots(ctx context.Context, only, afterOrganization, after uuid.
 	const ofEntries = `organization_id, authorization_id, sequence, kind, units, reservation_id, service_date,
 		operation_id, actor_id, request_id, reason, total_after, used_after, scheduled_after, occurred_at, previous_hash,
 		hash, corrects`
-	err = db.Read(ctx, ofEach(keys, ofEntries, "unit_entries", func(scan func(targets ...any) error) error {
+	err = db.Read(ctx, selectEach(keys, ofEntries, "unit_entries", func(scan func(targets ...any) error) error {
 		var e Entry
 		err := scan(&e.OrganizationID, &e.AuthorizationID, &e.Sequence, &e.Kind, &e.Units, &e.ReservationID, &e.ServiceDate,
 			&e.OperationID,
@@ -87,11 +87,11 @@ func (store) countAuthorizations(ctx context.Context, only uuid.UUID) (n int64, 
 	return n, err
 }
 
-// ofEach returns a query for the given columns of all rows of the authorizations in a table. It
+// selectEach returns a query for the given columns of all rows of the authorizations in a table. It
 // does not use gorm, which would take several times as long for a million rows. Each authorization
 // is a separate lookup: for a list of keys, the planner would scan an index in order and filter all
 // rows by every key.
-func ofEach(keys []record.Key, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
+func selectEach(keys []record.Key, columns, table string, row func(scan func(targets ...any) error) error) db.Query {
 	return db.Query{Row: row, Arguments: db.KeyColumns(keys), Statement: fmt.Sprintf(`
 		SELECT r.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, authorization_id) CROSS JOIN LATERAL (
 			SELECT %s FROM %s t

@@ -32,10 +32,10 @@ type Service struct {
 
 // Access controls access to organizations.
 type Access interface {
-	// OrganizationSwitched refuses all access to the organization, or allows it again, on every instance, if the
+	// SetOrganizationDisabled refuses all access to the organization, or allows it again, on every instance, if the
 	// transaction of the context commits. The version is the organization's and rises with each
 	// change.
-	OrganizationSwitched(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
+	SetOrganizationDisabled(ctx context.Context, organization uuid.UUID, disabled bool, version int) error
 }
 
 // New returns the service. Tests pass their own clock and ids.

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 type register struct {
 	*directory.Service
 	database   *db.DB
-	trail      *trailtest.Book
+	trail      *trailtest.Recorder
 	clock      *clock
 	own, other context.Context //nolint:containedctx // the callers of the two organizations
 	ownID      uuid.UUID
@@ -52,7 +52,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 func open(t testing.TB, options ...dbtest.Option) register {
 	t.Helper()
 	r := register{
-		database: dbtest.Open(t, options...), trail: &trailtest.Book{},
+		database: dbtest.Open(t, options...), trail: &trailtest.Recorder{},
 		clock: &clock{at: time.Date(2026, time.March, 2, 15, 0, 0, 123_456_789, time.UTC)},
 	}
 	r.Service = directory.New(r.database, r.trail, doors{}, r.clock.now, newID)
@@ -64,7 +64,7 @@ func open(t testing.TB, options ...dbtest.Option) register {
 // doors implements directory.Access without any effect.
 type doors struct{}
 
-func (doors) OrganizationSwitched(context.Context, uuid.UUID, bool, int) error { return nil }
+func (doors) SetOrganizationDisabled(context.Context, uuid.UUID, bool, int) error { return nil }
 
 // found creates an organization and returns it with a caller.
 func (r register) found(t testing.TB, name string) (uuid.UUID, context.Context) {

@@ -26,7 +26,7 @@ func (s *Service) organizationRoutes() []httpx.Route {
 			getRoute(s.Organization, OrganizationBodyOf),
 			"Get an organization", "Name, time zone and settings of an organization.", ErrOrganizationNotFound),
 		route("switchOrganization", http.MethodPut, "/organizations/:id/disabled", permission.OrganizationDisable,
-			handle(http.StatusOK, s.SwitchOrganization, OrganizationBodyOf),
+			handle(http.StatusOK, s.SetOrganizationDisabled, OrganizationBodyOf),
 			"Disable or enable an organization", "`{\"disabled\": true}` immediately refuses all access to the "+
 				"organization: access tokens, "+
 				"API keys, sign-ins, refresh tokens, invitations and calendar links. Streams end, webhooks and reminders wait. "+
@@ -60,8 +60,8 @@ type OrganizationChange struct {
 	ConfirmLengthFactor patch.Field[float64] `json:"confirmLengthFactor" validate:"omitempty,min=1,max=100"`
 }
 
-// OrganizationSwitch disables or enables an organization.
-type OrganizationSwitch struct {
+// OrganizationDisabledChange disables or enables an organization.
+type OrganizationDisabledChange struct {
 	ID       uuid.UUID   `param:"id"`
 	Match    patch.Match `header:"If-Match"`
 	Disabled *bool       `json:"disabled" validate:"required"` // Whether the organization is disabled.

@@ -130,7 +130,7 @@ func TestTimeZoneIsCached(t *testing.T) {
 	}
 	// behind changes the time zone as another process does.
 	behind := func(name string) {
-		another := directory.New(r.database, &trailtest.Book{}, doors{}, r.clock.now, newID)
+		another := directory.New(r.database, &trailtest.Recorder{}, doors{}, r.clock.now, newID)
 		_, err := another.ChangeOrganization(r.own, directory.OrganizationChange{ID: r.ownID, TimeZone: patch.Set(name)})
 		require.NoError(t, err)
 	}

@@ -76,7 +76,7 @@ func (r register) equip(t testing.TB, own context.Context) practice {
 }
 
 // rules runs the question in a transaction, without a caller.
-func (r register) rules(t testing.TB, q scheduling.Question) scheduling.Rules {
+func (r register) rules(t testing.TB, q scheduling.Query) scheduling.Rules {
 	t.Helper()
 	rules, err := db.Serializable(t.Context(), r.database, "test", func(ctx context.Context) (scheduling.Rules, error) {
 		return r.SchedulingRules(ctx, q)
@@ -90,8 +90,8 @@ func (p practice) covered(on calendar.Date) scheduling.Coverage {
 }
 
 // question asks for all records of the practice, some of them twice.
-func (p practice) question() scheduling.Question {
-	return scheduling.Question{
+func (p practice) question() scheduling.Query {
+	return scheduling.Query{
 		ServiceCodes:  []record.Key{p.code, p.retired, p.code},
 		Practitioners: []record.Key{p.practitioner, p.former, p.practitioner},
 		Patients:      []record.Key{p.patient, p.inactive, p.patient},
@@ -103,8 +103,8 @@ func (p practice) question() scheduling.Question {
 }
 
 // and combines two questions.
-func and(a, b scheduling.Question) scheduling.Question {
-	return scheduling.Question{
+func and(a, b scheduling.Query) scheduling.Query {
+	return scheduling.Query{
 		ServiceCodes: append(a.ServiceCodes, b.ServiceCodes...), Practitioners: append(a.Practitioners, b.Practitioners...),
 		Patients: append(a.Patients, b.Patients...), Coverages: append(a.Coverages, b.Coverages...),
 	}
@@ -151,7 +151,7 @@ func TestSchedulingRules(t *testing.T) {
 			require.Equal(t, down, rules.Payers[p.covered(p.today.AddDays(6))])
 			require.Equal(t, rule(p.today.AddDays(7), scheduling.RoundMidpoint),
 				rules.Payers[p.covered(p.today.AddDays(7))])
-			require.Equal(t, scheduling.PayerRules{RoundingRule: scheduling.Unruled},
+			require.Equal(t, scheduling.PayerRules{RoundingRule: scheduling.DefaultRounding},
 				rules.Payers[scheduling.Coverage{OrganizationID: p.id, ServiceDate: p.today}], "without an insurance")
 		})
 	}
@@ -175,7 +175,7 @@ func TestSchedulingRules(t *testing.T) {
 
 	t.Run("it does not see other organizations or other kinds of records", func(t *testing.T) {
 		foreign := func(k record.Key) record.Key { return record.Of(other.id, k.ID) }
-		none := r.rules(t, scheduling.Question{
+		none := r.rules(t, scheduling.Query{
 			ServiceCodes:  []record.Key{foreign(own.code), own.patient},
 			Practitioners: []record.Key{foreign(own.practitioner), own.code},
 			Patients:      []record.Key{foreign(own.patient), own.practitioner},
@@ -189,12 +189,12 @@ func TestSchedulingRules(t *testing.T) {
 		require.Empty(t, none.Patients)
 		require.Empty(t, none.Payers)
 		require.Len(t, none.Organizations, 2)
-		nowhere := r.rules(t, scheduling.Question{Patients: []record.Key{{OrganizationID: newID(), ID: own.patient.ID}}})
+		nowhere := r.rules(t, scheduling.Query{Patients: []record.Key{{OrganizationID: newID(), ID: own.patient.ID}}})
 		require.Empty(t, nowhere.Patients)
 		require.Empty(t, nowhere.Organizations)
 	})
 	t.Run("it returns nothing for an empty question", func(t *testing.T) {
-		require.Empty(t, r.rules(t, scheduling.Question{}).Organizations)
+		require.Empty(t, r.rules(t, scheduling.Query{}).Organizations)
 	})
 	t.Run("it fails without a transaction", func(t *testing.T) {
 		_, err := r.SchedulingRules(r.own, own.question())
@@ -207,7 +207,7 @@ func TestSchedulingRulesOfManyBookingsTakeOneStatement(t *testing.T) {
 	logger, log := logtest.Recorder()
 	r := open(t, func(c *db.Config) { c.SlowQuery, c.Logger = 1, logger })
 	own, other := r.equip(t, r.own), r.equip(t, r.other)
-	q := scheduling.Question{}
+	q := scheduling.Query{}
 	for range 50 {
 		q = and(q, and(own.question(), other.question()))
 	}

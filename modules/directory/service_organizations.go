@@ -143,11 +143,11 @@ func (s *Service) ChangeOrganization(ctx context.Context, c OrganizationChange) 
 	})
 }
 
-// SwitchOrganization disables or enables an organization other than the caller's own, see
+// SetOrganizationDisabled disables or enables an organization other than the caller's own, see
 // [Access]. It changes and deletes nothing else. Errors: [ErrOrganizationNotFound],
 // [ErrOwnOrganization], [patch.ErrStale]. It works without [db.ProvenBy]: the caller can repeat
 // it after an unknown outcome.
-func (s *Service) SwitchOrganization(ctx context.Context, c OrganizationSwitch) (Organization, error) {
+func (s *Service) SetOrganizationDisabled(ctx context.Context, c OrganizationDisabledChange) (Organization, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Organization{}, err
@@ -172,7 +172,7 @@ func (s *Service) SwitchOrganization(ctx context.Context, c OrganizationSwitch) 
 		if err := s.store.updateOrganization(ctx, after); err != nil {
 			return Organization{}, err
 		}
-		if err := s.access.OrganizationSwitched(ctx, c.ID, after.Disabled, after.Version); err != nil {
+		if err := s.access.SetOrganizationDisabled(ctx, c.ID, after.Disabled, after.Version); err != nil {
 			return Organization{}, err
 		}
 		return after, s.recordOrganization(ctx, &before, &after, now)

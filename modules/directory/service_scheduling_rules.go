@@ -13,7 +13,7 @@ import (
 // SchedulingRules returns the rules for any number of bookings and organizations, in one
 // statement in the transaction of the context; it fails without one. It needs no caller: every id
 // is looked up in its own organization. The result omits ids that do not exist there.
-func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (scheduling.Rules, error) {
+func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error) {
 	rows, err := s.store.schedulingRules(ctx, withoutDuplicates(q))
 	if err != nil {
 		return scheduling.Rules{}, err
@@ -28,7 +28,7 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 	}
 	for _, c := range q.Coverages {
 		if c.InsuranceID == uuid.Nil {
-			rules.Payers[c] = scheduling.PayerRules{RoundingRule: scheduling.Unruled}
+			rules.Payers[c] = scheduling.PayerRules{RoundingRule: scheduling.DefaultRounding}
 		}
 	}
 	for _, row := range rows {
@@ -39,9 +39,9 @@ func (s *Service) SchedulingRules(ctx context.Context, q scheduling.Question) (s
 	return rules, nil
 }
 
-// withoutDuplicates returns a [scheduling.Question] without duplicates.
-func withoutDuplicates(q scheduling.Question) scheduling.Question {
-	return scheduling.Question{
+// withoutDuplicates returns a [scheduling.Query] without duplicates.
+func withoutDuplicates(q scheduling.Query) scheduling.Query {
+	return scheduling.Query{
 		ServiceCodes: unique(q.ServiceCodes), Practitioners: unique(q.Practitioners), Patients: unique(q.Patients),
 		Locations: unique(q.Locations), Coverages: unique(q.Coverages),
 	}

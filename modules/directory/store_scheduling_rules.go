@@ -76,7 +76,7 @@ const selectRules = `
 
 // schedulingRules reads all requested rules in one round trip, because bookings in the queue wait
 // for it.
-func (store) schedulingRules(ctx context.Context, q scheduling.Question) ([]ruleRow, error) {
+func (store) schedulingRules(ctx context.Context, q scheduling.Query) ([]ruleRow, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err

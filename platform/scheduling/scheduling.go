@@ -60,13 +60,13 @@ type PayerRules struct {
 // Always is the first day of the first rule of every payer.
 var Always = calendar.NewDate(1, 1, 1)
 
-// Unruled is the rounding for appointments without an insurance.
-var Unruled = RoundingRule{StartsOn: Always, Method: RoundUp, Basis: EachSession}
+// DefaultRounding is the rounding for appointments without an insurance.
+var DefaultRounding = RoundingRule{StartsOn: Always, Method: RoundUp, Basis: EachSession}
 
-// InForce returns the rule that applies on the day, or [Unruled] if none does. The
+// InForce returns the rule that applies on the day, or [DefaultRounding] if none does. The
 // rules are in order of their first days.
 func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
-	found := Unruled
+	found := DefaultRounding
 	for _, rule := range rules {
 		if rule.StartsOn.After(on) {
 			break
@@ -76,20 +76,20 @@ func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
 	return found
 }
 
-// Coverage identifies the rules of an insurance's payer on a service date. A zero insurance id gives [Unruled].
+// Coverage identifies the rules of an insurance's payer on a service date. A zero insurance id gives [DefaultRounding].
 type Coverage struct {
 	OrganizationID, InsuranceID uuid.UUID
 	ServiceDate                 calendar.Date
 }
 
-// Question lists the records that bookings refer to, of one or several organizations.
+// Query lists the records that bookings refer to, of one or several organizations.
 // Duplicates are answered once.
-type Question struct {
+type Query struct {
 	ServiceCodes, Practitioners, Patients, Locations []record.Key
 	Coverages                                        []Coverage
 }
 
-// Rules are the answer to a [Question]. Records that do not exist are missing from it.
+// Rules are the answer to a [Query]. Records that do not exist are missing from it.
 type Rules struct {
 	ServiceCodes  map[record.Key]ServiceCode
 	Practitioners map[record.Key]Practitioner

@@ -48,6 +48,6 @@ func TestTheRuleInForce(t *testing.T) {
 	} {
 		require.Equal(t, want, scheduling.InForce(rules, on), "%s", on)
 	}
-	require.Equal(t, scheduling.Unruled, scheduling.InForce(nil, day))
-	require.Equal(t, scheduling.Unruled, scheduling.InForce(rules[1:], day.AddDays(-1)))
+	require.Equal(t, scheduling.DefaultRounding, scheduling.InForce(nil, day))
+	require.Equal(t, scheduling.DefaultRounding, scheduling.InForce(rules[1:], day.AddDays(-1)))
 }

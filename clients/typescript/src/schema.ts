@@ -7433,33 +7433,6 @@ export interface components {
             /** @description The counts of each operation. */
             operations: components["schemas"]["OperationMetrics"][];
         };
-        /** @description An appointment whose service date differs in a new time zone. */
-        MisdatedBooking: {
-            /** Format: uuid */
-            appointmentId: string;
-            /**
-             * Format: date-time
-             * @description The start.
-             */
-            startTime: string;
-            /**
-             * Format: date-time
-             * @description The end.
-             */
-            endTime: string;
-            /**
-             * Format: date
-             * @description The service date as booked.
-             */
-            serviceDate: string;
-            /**
-             * Format: date
-             * @description The date of the start in the new time zone.
-             */
-            newServiceDate: string;
-            /** @description The number of units that the booking holds for the date. */
-            units: number;
-        };
         /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
         ModifierRule: {
             /** @description The modifier of CPT or HCPCS, such as 95 or HM. */
@@ -8313,6 +8286,11 @@ export interface components {
              */
             serviceDates?: "MOVE" | "KEEP";
         };
+        /** @description OrganizationDisabledChange disables or enables an organization. */
+        OrganizationDisabledChange: {
+            /** @description Whether the organization is disabled. */
+            disabled: boolean;
+        };
         /** @description Organization not found. */
         OrganizationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -8341,11 +8319,6 @@ export interface components {
              * @enum {string}
              */
             code: "organization-required";
-        };
-        /** @description OrganizationSwitch disables or enables an organization. */
-        OrganizationSwitch: {
-            /** @description Whether the organization is disabled. */
-            disabled: boolean;
         };
         /** @description An organization that a person can sign in to. */
         OrganizationToChoose: {
@@ -9730,6 +9703,33 @@ export interface components {
             /** @description The member whose value another record has. */
             field: string;
         };
+        /** @description An appointment whose service date differs in a new time zone. */
+        ServiceDateChange: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+            /**
+             * Format: date
+             * @description The service date as booked.
+             */
+            serviceDate: string;
+            /**
+             * Format: date
+             * @description The date of the start in the new time zone.
+             */
+            newServiceDate: string;
+            /** @description The number of units that the booking holds for the date. */
+            units: number;
+        };
         /** @description Appointments start on another date in the new time zone. */
         ServiceDatesChangeProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9737,7 +9737,7 @@ export interface components {
             /** @constant */
             code?: "service-dates-change";
             /** @description The first 1,000 appointments, in the order of their times. */
-            bookings: components["schemas"]["MisdatedBooking"][];
+            bookings: components["schemas"]["ServiceDateChange"][];
             /** @description The number of such appointments. */
             total: number;
         } & {
@@ -13039,7 +13039,6 @@ export type LocationPage = components['schemas']['LocationPage'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
-export type MisdatedBooking = components['schemas']['MisdatedBooking'];
 export type ModifierRule = components['schemas']['ModifierRule'];
 export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
@@ -13087,10 +13086,10 @@ export type Openings = components['schemas']['Openings'];
 export type OperationMetrics = components['schemas']['OperationMetrics'];
 export type Organization = components['schemas']['Organization'];
 export type OrganizationChange = components['schemas']['OrganizationChange'];
+export type OrganizationDisabledChange = components['schemas']['OrganizationDisabledChange'];
 export type OrganizationNotFoundProblem = components['schemas']['OrganizationNotFoundProblem'];
 export type OrganizationPage = components['schemas']['OrganizationPage'];
 export type OrganizationRequiredProblem = components['schemas']['OrganizationRequiredProblem'];
-export type OrganizationSwitch = components['schemas']['OrganizationSwitch'];
 export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
@@ -13184,6 +13183,7 @@ export type ServiceCodeChange = components['schemas']['ServiceCodeChange'];
 export type ServiceCodeNotFoundProblem = components['schemas']['ServiceCodeNotFoundProblem'];
 export type ServiceCodePage = components['schemas']['ServiceCodePage'];
 export type ServiceCodeTakenProblem = components['schemas']['ServiceCodeTakenProblem'];
+export type ServiceDateChange = components['schemas']['ServiceDateChange'];
 export type ServiceDatesChangeProblem = components['schemas']['ServiceDatesChangeProblem'];
 export type ServiceDatesRefusedProblem = components['schemas']['ServiceDatesRefusedProblem'];
 export type ServicePair = components['schemas']['ServicePair'];
@@ -13556,7 +13556,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["OrganizationSwitch"];
+                "application/json": components["schemas"]["OrganizationDisabledChange"];
             };
         };
         responses: {

@@ -51,7 +51,7 @@ func TestMalformedAPIKeysAreDetected(t *testing.T) {
 func TestMalformedAPIKeysNeedNoQuery(t *testing.T) {
 	t.Parallel()
 	core := rbac.Core{Clock: time.Now}
-	s := New(Dependencies{Core: core, Throttle: throttle.New(core, &trailtest.Book{}, nil, nil)})
+	s := New(Dependencies{Core: core, Throttle: throttle.New(core, &trailtest.Recorder{}, nil, nil)})
 	for _, text := range []string{keyPrefix, keyPrefix + strings.Repeat("0", 49), newKey() + "0", newKey()[:20]} {
 		_, err := s.Authenticate(t.Context(), text)
 		require.ErrorIs(t, err, identity.ErrUnauthenticated)

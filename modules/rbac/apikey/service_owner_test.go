@@ -181,7 +181,7 @@ func TestAPIKeysExpire(t *testing.T) {
 func TestAPIKeysAreRefusedOutsideTheirNetworks(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	book := &trailtest.Book{}
+	book := &trailtest.Recorder{}
 	settings := d.Dependencies(d.Database)
 	settings.Audit = book
 	d.Access = access.New(settings)

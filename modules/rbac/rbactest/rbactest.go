@@ -98,7 +98,7 @@ func (p Practice) Instance(database *db.DB) *access.Access {
 // Dependencies returns the dependencies of an instance on the database.
 func (p Practice) Dependencies(database *db.DB) access.Dependencies {
 	return access.Dependencies{
-		Database: database, Audit: &trailtest.Book{}, Events: noEvents{}, Clock: p.Clock.Now, NewID: NewID, Logger: p.Logger,
+		Database: database, Audit: &trailtest.Recorder{}, Events: noEvents{}, Clock: p.Clock.Now, NewID: NewID, Logger: p.Logger,
 		Directory: directory{}, Revocations: revocation.New(database, p.Clock.Now, p.Logger),
 		Secret: []byte(Secret), Lifetime: 15 * time.Minute, Quick: true,
 	}

@@ -25,7 +25,7 @@ const (
 	ofUser   kind = "user"    // level: the lowest valid epoch of tokens
 	ofSignIn kind = "sign-in" // level 1: it has ended
 	// ofOrganization: the level rises when the organization is disabled or enabled; odd levels mean
-	// disabled. See [Service.OrganizationSwitched].
+	// disabled. See [Service.SetOrganizationDisabled].
 	ofOrganization kind = "organization"
 	// ofPermissions: the permission sets of an organization. Tokens stay valid with other
 	// permissions; the level counts the changes.

@@ -10,15 +10,15 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// Book is an audit trail without transactions. The zero value is empty. Safe for
+// Recorder is an audit trail without transactions. The zero value is empty. Safe for
 // concurrent use.
-type Book struct {
+type Recorder struct {
 	mutex  sync.Mutex
 	events []trail.Event
 }
 
 // Record stores the events.
-func (b *Book) Record(_ context.Context, events []trail.Event) error {
+func (b *Recorder) Record(_ context.Context, events []trail.Event) error {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	b.events = append(b.events, events...)
@@ -26,10 +26,12 @@ func (b *Book) Record(_ context.Context, events []trail.Event) error {
 }
 
 // Note stores the events.
-func (b *Book) Note(ctx context.Context, events []trail.Event) error { return b.Record(ctx, events) }
+func (b *Recorder) Note(ctx context.Context, events []trail.Event) error {
+	return b.Record(ctx, events)
+}
 
 // Count stores a denial of no organization.
-func (b *Book) Count(action, reason, address string) {
+func (b *Recorder) Count(action, reason, address string) {
 	_ = b.Record(context.Background(), []trail.Event{{
 		Action: action, Outcome: trail.Denied, Address: address, After: map[string]string{"reason": reason},
 		OccurredAt: time.Unix(0, 0),
@@ -37,7 +39,7 @@ func (b *Book) Count(action, reason, address string) {
 }
 
 // Events returns the stored events, in order.
-func (b *Book) Events() []trail.Event {
+func (b *Recorder) Events() []trail.Event {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return slices.Clone(b.events)
