@@ -67,8 +67,7 @@ func npi(n int) *string {
 	panic("demo: one of ten check digits is valid")
 }
 
-// findClaimData finds a diagnosis and a rate. The example of an export has no ready lines, because an
-// export would lock the sessions of other examples.
+// findClaimData finds a diagnosis and a rate.
 func (f *finder) findClaimData() error {
 	diagnoses, err := f.Directory.Diagnoses(f.ctx, directory.DiagnosisFilter{Page: directory.Page{Limit: 1}})
 	if err != nil {
@@ -82,7 +81,6 @@ func (f *finder) findClaimData() error {
 		f.id("/rates", "", r.ID)
 	}
 	today := calendar.DateIn(f.Now, time.UTC)
-	f.body("createBillingExport", map[string]any{"from": today.AddDays(1).String(), "to": today.AddDays(2).String()})
 	for _, operation := range []string{"listBillingLines", "reconcileBilling"} {
 		f.parameter(operation, "from", today.AddDays(-30).String())
 		f.parameter(operation, "to", today.String())
