@@ -71,7 +71,7 @@ type Practice struct {
 	Billing func(at time.Time) *billing.Service
 	NewID   func() uuid.UUID
 	Now     time.Time // the end of the history
-	Logger       logrus.FieldLogger
+	Logger  logrus.FieldLogger
 }
 
 // Load fills the database if it has no users, in one transaction, and reports whether

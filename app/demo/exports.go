@@ -14,13 +14,6 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// billedWeek returns the service dates that the demo practice has billed: the first week of the
-// timetable.
-func billedWeek(today calendar.Date) (from, to calendar.Date) {
-	from = firstMonday(today)
-	return from, from.AddDays(6)
-}
-
 // exports bills the first week: claim lines are then in every state. The first payer has the claims.
 // One of them must be replaced, and another one waits for the payer's control number. The file for the
 // second payer was rejected.
@@ -37,7 +30,8 @@ func (p Practice) exports(own context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, to := billedWeek(calendar.DateIn(p.Now, zone))
+	from := firstMonday(calendar.DateIn(p.Now, zone))
+	to := from.AddDays(6)
 	const daysLater, paidAfter = 3, 10
 	then := p.Billing(to.AddDays(daysLater).Time().Add(15 * time.Hour))
 	accepted, err := then.Export(biller, billing.NewExport{PayerID: found[0].ID, From: from, To: to})
@@ -86,10 +80,9 @@ func (f *finder) findExports() error {
 	if err != nil {
 		return err
 	}
-	from, to := billedWeek(f.today)
 	for _, e := range found {
 		if e.RetractedAt != nil {
-			f.body("createBillingExport", map[string]any{"payerId": e.PayerID, "from": from.String(), "to": to.String()})
+			f.body("createBillingExport", map[string]any{"payerId": e.PayerID, "from": e.From.String(), "to": e.To.String()})
 			continue
 		}
 		f.id("/billing/exports", "", e.ID)
@@ -98,7 +91,6 @@ func (f *finder) findExports() error {
 			return err
 		}
 		f.id("/billing/claims", "", claims[0].ID)
-		break
 	}
 	return nil
 }
