@@ -33,7 +33,8 @@ func (a *App) verificationRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/admin/verify", Permission: permission.AuthorizationVerify,
 			Name: "verifyBooks", Summary: "Verify the ledger and the audit trail",
 			Description: "Starts a verification in the background. It replays the ledger of every authorization of the " +
-				"organization and reports problems: counters, reservations, sequence numbers, hashes. It also checks the " +
+				"organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and " +
+				"exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the " +
 				"organization's audit trail: positions, hashes, events without a seal. It changes no records.\n\nIf the " +
 				"verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
 				"poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one " +
@@ -77,7 +78,7 @@ func (a *App) verify(
 	ctx context.Context, organization uuid.UUID, authorizations, events func(checked, total int64),
 ) (VerificationResult, error) {
 	books, err := a.Authorizations.Verify(ctx, organization, authorizations, a.Appointments.CompareHolds,
-		a.Billing.CompareLines)
+		a.Appointments.CompareSignatures, a.Billing.CompareLines)
 	if err != nil {
 		return VerificationResult{}, err
 	}

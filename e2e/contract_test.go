@@ -133,6 +133,7 @@ func TestContract(t *testing.T) {
 		document.Events[kind.Name] = reflect.TypeFor[oidc.ProviderLinkChange]()
 	}
 	document.Events[oidc.EventProviderChanged] = reflect.TypeFor[oidc.ProviderChange]()
+	document.Events[appointments.EventSigned] = reflect.TypeFor[appointments.SessionSigned]()
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)

@@ -210,13 +210,13 @@ func TestWebhooksAreManaged(t *testing.T) {
 	c.Admin().Get(t, path).Refused(t, http.StatusNotFound, "webhook-not-found")
 }
 
-// TestWebhookIsLimitedToItsCreatorsPermissions lets a scheduler, who reads appointments and
+// TestWebhookIsLimitedToItsCreatorsPermissions lets a scheduler, who reads appointments, sessions and
 // balances but no emergencies, manage webhooks.
 func TestWebhookIsLimitedToItsCreatorsPermissions(t *testing.T) {
 	t.Parallel()
 	c := openWithTuning(t, events.Tuning{})
-	c.Admin().Put(t, "/permission-sets/SCHEDULER",
-		withPermission(c.Admin().PermissionSet(t, rbac.Scheduler), "webhook:manage", "ORGANIZATION")).OK(t)
+	reads := withPermission(c.Admin().PermissionSet(t, rbac.Scheduler), "session:read", "ORGANIZATION")
+	c.Admin().Put(t, "/permission-sets/SCHEDULER", withPermission(reads, "webhook:manage", "ORGANIZATION")).OK(t)
 	scheduler := c.As(c.Own.Tokens[rbac.Scheduler])
 	const url = "https://example.com/hook"
 	beyond := func(a harness.Answer) {

@@ -88,10 +88,23 @@ func TestCorrectionOfTimesMovesUnits(t *testing.T) {
 func TestCorrectionThatChangesNothingMakesNoVersion(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
-	session := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t))
-	done := c.Admin().Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
+	path := c.Authorize(t, 10)
+	session := delivered(t, c, path, c.AddPractitioner(t))
+	keyed := c.Admin().WithHeader("Idempotency-Key", "checked")
+	done := keyed.Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
+	keyed.Post(t, session+"/correct", harness.Body{"reason": "Checked."}).OK(t)
 	require.EqualValues(t, 1, done.Body["session"].(map[string]any)["version"])
 	require.Len(t, c.Admin().Get(t, session+"/versions").OK(t).Body["versions"], 1)
+	require.Zero(t, c.Count(t, "SELECT count(*) FROM outbox WHERE type = 'session.corrected'"))
+	c.RequireBalance(t, path, 10, 4, 0)
+
+	recorded := c.Admin().All(t, "/admin/audit-events?action=session.correct&subjectId="+harness.IDOf(session), nil)
+	require.Len(t, recorded, 1, "the audit trail has the attempt")
+	attempt := recorded[0]
+	require.Equal(t, "Checked.", attempt["after"].(map[string]any)["reason"])
+	delete(attempt["after"].(map[string]any), "reason")
+	require.Equal(t, attempt["before"], attempt["after"])
+	c.RequireClean(t)
 }
 
 func TestCorrectionMovesUnitsToAnotherAuthorization(t *testing.T) {
@@ -167,6 +180,11 @@ func TestCorrectionConsumesUnitsThatAreGrantedLater(t *testing.T) {
 	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": startOf(t, c, booked).Add(90 * time.Minute)})
 	require.Equal(t, 2, c.Admin().Get(t, session).OK(t).Number(t, "unauthorizedUnits"))
 	require.Len(t, c.Admin().All(t, "/sessions?unauthorized=true", nil), 1)
+	unchanged := c.Admin().Post(t, session+"/correct", harness.Body{"reason": "Were more units granted?"}).OK(t)
+	require.Equal(t, 1, unchanged.Number(t, "session", "version"), "without new units nothing changes")
+	require.Equal(t, 2, unchanged.Number(t, "session", "unauthorizedUnits"))
+	c.RequireBalance(t, path, 4, 4, 0)
+	require.Equal(t, 1, c.CountEntries(t, path, "consume"))
 	c.Admin().Patch(t, path, harness.Body{"totalUnits": 5}).OK(t)
 	c.Admin().Post(t, session+"/correct", harness.Body{"reason": "More units were granted."}).OK(t)
 	require.Equal(t, 1, c.Admin().Get(t, session).OK(t).Number(t, "unauthorizedUnits"))

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -446,6 +447,24 @@ func TestWorklistOfNotes(t *testing.T) {
 	n.Admin().Get(t, "/sessions?conflict=mood").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 }
 
+// TestWorklistCoversAYear has an unsigned session that is older than a year.
+func TestWorklistCoversAYear(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN"}})
+	path := n.Authorize(t, 10, harness.Body{"startDate": n.Date(t, -500)})
+	old := completed(t, n.Clinic, n.Book(t, n.Booking(path, n.own, n.At(t, -400, "09:00"), time.Hour)))
+	n.technician.Put(t, "/sessions/"+old+"/note", completeNote).OK(t)
+	from := "from=" + n.Date(t, -450)
+	for _, list := range []string{"/sessions?conflict=unsigned&", "/sessions?awaitingMySignature=true&"} {
+		require.Empty(t, n.technician.All(t, list, nil))
+		require.Equal(t, []string{old}, harness.Column(n.technician.All(t, list+from, nil), "id"))
+		require.Equal(t, []string{old}, harness.Column(n.technician.All(t, list+"to="+n.Date(t, -100), nil), "id"))
+	}
+	require.Empty(t, n.Admin().Get(t, "/sessions/conflicts").OK(t).Body["conflicts"])
+	require.Len(t, n.Admin().Get(t, "/sessions/conflicts?"+from).OK(t).Body["conflicts"], 1)
+	require.Len(t, n.Admin().All(t, "/sessions", nil), 1, "only worklists have a default")
+}
+
 func TestUnauthorizedSessionIsAConflict(t *testing.T) {
 	t.Parallel()
 	n := openNotes(t, nil)
@@ -521,4 +540,139 @@ func TestOneOfConcurrentSignaturesWins(t *testing.T) {
 	}
 	require.Equal(t, 1, won)
 	require.Len(t, n.note(t, session).Body["signatures"], 1)
+}
+
+// TestSignedSessionIsAnEvent reads the event of each signature. It has no text, and names neither the
+// patient nor the caregiver.
+func TestSignedSessionIsAnEvent(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, harness.Body{"signers": []any{"TECHNICIAN", "CAREGIVER"}})
+	n.StartEvents(t)
+	session := n.session(t)
+	n.technician.Put(t, session+"/note", completeNote).OK(t)
+	events := n.Admin().Stream(t, "?types=session.signed")
+	require.Equal(t, "ready", events.Next(t).Name)
+	promises, err := harness.PublishedContract()
+	require.NoError(t, err)
+	whole := n.Admin().Get(t, session).OK(t)
+	for _, after := range []struct {
+		role, state string
+		missing     []any
+	}{{"TECHNICIAN", "SIGNED", []any{"CAREGIVER"}}, {"CAREGIVER", "COSIGNED", []any{}}} {
+		signed := n.sign(t, n.technician, session, after.role)
+		require.Equal(t, http.StatusCreated, signed.Status, "%s", signed.Raw)
+		event := events.Next(t)
+		promises.RequireEvent(t, event.Name, map[string]any(event.Data))
+		require.Equal(t, harness.IDOf(session), event.Data["subjectId"])
+		signatures := signed.Body["signatures"].([]any)
+		signature := signatures[len(signatures)-1].(map[string]any)
+		require.Equal(t, harness.Body{
+			"sessionId": harness.IDOf(session), "appointmentId": whole.Text("appointmentId"),
+			"practitionerIds": []any{n.own.String()}, "signatureId": signature["id"], "role": after.role,
+			"state": after.state, "missingSigners": after.missing, "signedAt": signature["signedAt"], "version": 1.0,
+		}, event.Payload(t))
+	}
+	n.sign(t, n.technician, session, "TECHNICIAN").Refused(t, http.StatusConflict, "already-signed")
+	require.Equal(t, 2, n.Count(t, "SELECT count(*) FROM events WHERE type = 'session.signed'"))
+}
+
+// TestVerifyFindsTamperedNotes changes signatures, notes and addenda behind the program's back.
+func TestVerifyFindsTamperedNotes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		tamper string
+		checks []string // that fail
+	}{
+		"the signed text": {"UPDATE session_signed_notes SET narrative = 'Ten mands.'", []string{"signature"}},
+		"a section of the signed text": {
+			`UPDATE session_signed_notes SET note_sections = '{"plan": "None."}'`, []string{"signature"},
+		},
+		"a signed text that is gone": {"DELETE FROM session_signed_notes", []string{"signature"}},
+		"the hash of a signature": {
+			"UPDATE session_signatures SET text_hash = sha256('x')", []string{"note", "signature"},
+		},
+		"the version of a signature": {
+			"UPDATE session_signatures SET session_version = 7", []string{"note", "signature"},
+		},
+		"the note after a signature": {"UPDATE sessions SET narrative = 'Ten mands.'", []string{"note"}},
+		"an addendum":                {"UPDATE session_addenda SET text = 'x'", []string{"addendum"}},
+		"the signer of an addendum": {
+			"UPDATE session_addenda SET signed_by = gen_random_uuid()", []string{"addendum"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := openNotes(t, nil)
+			corrected, voided := n.session(t), n.session(t)
+			for _, session := range []string{corrected, voided} {
+				n.technician.Put(t, session+"/note", completeNote).OK(t)
+				require.Equal(t, http.StatusCreated, n.sign(t, n.technician, session, "TECHNICIAN").Status)
+				n.technician.Post(t, session+"/addenda", harness.Body{"text": "The mother came late."}).Created(t)
+			}
+			n.Admin().Post(t, voided+"/void", harness.Body{"reason": "Other child.", "appointment": "CANCELLED"}).OK(t)
+			n.Admin().Post(t, corrected+"/correct",
+				harness.Body{"endTime": startOf(t, n.Clinic, corrected).Add(45 * time.Minute), "reason": "Left early."}).OK(t)
+			n.technician.Put(t, corrected+"/note", harness.Body{"narrative": "One new mand."}).OK(t)
+			require.Equal(t, http.StatusCreated, n.sign(t, n.technician, corrected, "TECHNICIAN").Status)
+			n.RequireClean(t)
+
+			owner := n.Owner(t)
+			for _, table := range []string{"session_signatures", "session_signed_notes", "session_addenda"} {
+				_, err := owner.ExecContext(t.Context(), "ALTER TABLE "+table+" DISABLE TRIGGER USER")
+				require.NoError(t, err)
+			}
+			_, err := owner.ExecContext(t.Context(), test.tamper)
+			require.NoError(t, err)
+			require.Equal(t, test.checks, brokenChecks(n.Admin().Verify(t)))
+		})
+	}
+}
+
+// TestVerifyChecksEachSignedSessionOnce tampers the signed text of one session.
+func TestVerifyChecksEachSignedSessionOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		deliver func(t *testing.T, n *noting) string
+		void    bool
+	}{
+		"a voided session": {func(t *testing.T, n *noting) string { return n.session(t) }, true},
+		"a group with an absent patient": {func(t *testing.T, n *noting) string {
+			appointment, _ := group(t, n.Clinic, n.AddPatient(t), n.AddPatient(t))
+			return "/sessions/" + completed(t, n.Clinic, appointment, harness.Body{
+				"patients": []harness.Body{{"patientId": n.Own.Patient, "attended": false}},
+			})
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := openNotes(t, nil)
+			session := test.deliver(t, n)
+			n.Admin().Put(t, session+"/note", completeNote).OK(t)
+			require.Equal(t, http.StatusCreated, n.sign(t, n.Admin(), session, "CAREGIVER").Status)
+			if test.void {
+				n.Admin().Post(t, session+"/void", harness.Body{"reason": "Other child.", "appointment": "CANCELLED"}).OK(t)
+			}
+			n.RequireClean(t)
+			owner := n.Owner(t)
+			_, err := owner.ExecContext(t.Context(), "ALTER TABLE session_signed_notes DISABLE TRIGGER USER")
+			require.NoError(t, err)
+			_, err = owner.ExecContext(t.Context(), "UPDATE session_signed_notes SET narrative = 'Ten mands.'")
+			require.NoError(t, err)
+			verified := n.Admin().Verify(t)
+			require.Len(t, verified.Body["problems"], 1)
+			require.Equal(t, []string{"signature"}, brokenChecks(verified))
+		})
+	}
+}
+
+// brokenChecks returns the names of the checks that a verification failed, sorted.
+func brokenChecks(verified harness.Answer) []string {
+	var names []string
+	for _, problem := range verified.Body["problems"].([]any) {
+		if name := problem.(map[string]any)["check"].(string); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

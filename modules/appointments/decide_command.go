@@ -38,10 +38,16 @@ func (s *bookingState) decide(called request) (verdict, bool, error) {
 	}
 	r = s.withoutChangedParts(r)
 	v, err := s.records.decide(r)
-	if err == nil && v.changed() {
+	switch {
+	case err != nil:
+		return v, false, err
+	case v.changed():
 		s.noteAll(r, v)
+		return v, true, nil
 	}
-	return v, v.changed(), err
+	attempt := trailOfAttempt(r, v, s.now)
+	s.events = append(s.events, attempt...)
+	return v, len(attempt) > 0, nil
 }
 
 // inCurrentZone reports whether the request was parsed with the organization's time zone as read in

@@ -81,12 +81,17 @@ func (d correctionDraft) correct() error {
 		return nil //nolint:nilerr // a refusal is the outcome, not a failure of deciding
 	}
 	d.measureWork()
-	if d.correctsNothing(session) {
-		d.session, d.a = &session, d.before
-		return nil
+	same := d.isSame(session)
+	if !same || session.UnauthorizedUnits > 0 {
+		d.touch()
+		if err := d.ownClaims(func() error { return d.settleAgain(session) }); err != nil {
+			return err
+		}
 	}
-	d.touch()
-	return d.ownClaims(func() error { return d.settleAgain(session) })
+	if same && d.session.UnauthorizedUnits == session.UnauthorizedUnits { // nothing has been granted since
+		d.session, d.a = &session, d.before
+	}
+	return nil
 }
 
 // refuseCorrection applies the corrected patients, and returns an error for records that do not
@@ -158,16 +163,17 @@ func (d correctionDraft) correctPatients() []fault.Field {
 	return fieldErrors
 }
 
-// correctsNothing reports whether the corrected session equals the present one, and no missing unit
-// could be consumed.
-func (d correctionDraft) correctsNothing(session Session) bool {
+// isSame reports whether the corrected session equals the present one, apart from units that no
+// authorization covered.
+func (d correctionDraft) isSame(session Session) bool {
 	if d.session.Span != session.Span || !slices.Equal(d.a.Practitioners, d.before.Practitioners) ||
-		!d.session.Place.equal(session.Place) || len(d.a.Patients) != len(d.before.Patients) {
+		!d.session.Place.equal(session.Place) || !equal(d.session.OverlapReason, session.OverlapReason) ||
+		len(d.a.Patients) != len(d.before.Patients) {
 		return false
 	}
 	for i := range d.a.Patients {
-		at, kept := d.keeps(i, session)
-		if !kept || at != i || d.a.Patients[i].Modifiers != session.Patients[i].Modifiers {
+		at, same := d.isSamePart(i, session)
+		if !same || at != i || d.a.Patients[i].Modifiers != session.Patients[i].Modifiers {
 			return false
 		}
 	}
@@ -177,16 +183,22 @@ func (d correctionDraft) correctsNothing(session Session) bool {
 // keeps returns the index of a patient in the present session, and whether the units stay consumed
 // as they are.
 func (d correctionDraft) keeps(i int, session Session) (at int, kept bool) {
+	at, same := d.isSamePart(i, session)
+	return at, same && session.Patients[at].UnauthorizedUnits == 0
+}
+
+// isSamePart returns the index of a patient in the present session, and whether the patient's part
+// stays the same.
+func (d correctionDraft) isSamePart(i int, session Session) (at int, same bool) {
 	p := d.a.Patients[i]
 	at = d.before.indexOf(p.PatientID)
 	if at < 0 {
 		return at, false
 	}
 	was := d.before.Patients[at]
-	kept = was.AuthorizationID == p.AuthorizationID && was.Units == p.Units && was.Minutes == p.Minutes &&
-		was.Absent == p.Absent && equal(was.Own, p.Own) &&
-		d.session.ServiceDate == session.ServiceDate && session.Patients[at].UnauthorizedUnits == 0
-	return at, kept
+	same = was.AuthorizationID == p.AuthorizationID && was.Units == p.Units && was.Minutes == p.Minutes &&
+		was.Absent == p.Absent && equal(was.Own, p.Own) && d.session.ServiceDate == session.ServiceDate
+	return at, same
 }
 
 // settleAgain takes back the units of the present session, and consumes the units of the corrected

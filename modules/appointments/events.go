@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/trail"
 )
 
-// The types of the events that this module publishes. Subscribers need [permission.AppointmentRead]. The data
-// is an [AppointmentChange].
+// The types of the events about changes of appointments. Subscribers need [permission.AppointmentRead]. The
+// data is an [AppointmentChange].
 const (
 	EventBooked      = "appointment.booked"
 	EventRescheduled = "appointment.rescheduled"
@@ -37,7 +37,7 @@ func EventTypes() []outbox.Type {
 	} {
 		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
 	}
-	return all
+	return append(all, outbox.Type{Name: EventSigned, Permission: permission.SessionRead})
 }
 
 var eventOf = map[kind]string{
@@ -148,6 +148,19 @@ func trailOf(r request, v verdict) []trail.Event {
 			e.After = after
 		}
 		events = append(events, e)
+	}
+	return events
+}
+
+// trailOfAttempt returns the audit events of a correction that has changed nothing. They have equal
+// values before and after, and the reason. All other requests that change nothing have no events.
+func trailOfAttempt(r request, v verdict, now time.Time) []trail.Event {
+	if r.kind != correct || v.refusal != nil {
+		return nil
+	}
+	events := trailOf(r, v)
+	for i := range events {
+		events[i].OccurredAt = now
 	}
 	return events
 }

@@ -66,7 +66,8 @@ func (s *NoteService) noteRoutes() []httpx.Route {
 			Permission: permission.SessionRead, RecordScopes: sessionOwners.Scopes(),
 			Name: "countConflicts", Summary: "Count the sessions that cannot be billed",
 			Description: "The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service " +
-				"date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.",
+				"date. A session with several conflicts counts in each. Without `from`, sessions of the last 366 days count. " +
+				"`GET /sessions?conflict=…` lists them.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleConflicts),
 		},
 	}

@@ -24,8 +24,8 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 				"session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` " +
 				"it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist " +
 				"of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, " +
-				"`overlap` and " +
-				"`unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.",
+				"`overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's " +
+				"signature. Both worklists have the last 366 days unless `from` is given.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{

@@ -6,8 +6,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/scheduling"
@@ -200,7 +202,10 @@ func (s *NoteService) Sign(
 		})); err != nil {
 			return Session{}, err
 		}
-		return s.withNote(ctx, session)
+		if found, err = s.withNote(ctx, session); err != nil {
+			return Session{}, err
+		}
+		return found, s.Events.Publish(ctx, []outbox.Message{signedMessage(found, g)})
 	}, db.ProvenBy(func(ctx context.Context) (bool, error) { return s.store.hasSignature(ctx, session, g.ID) }))
 }
 
@@ -267,7 +272,7 @@ func (s *NoteService) Signatures(ctx context.Context, session uuid.UUID) ([]Sign
 }
 
 // ConflictCounts returns the numbers of sessions that conflicts keep from being billed, by kind and
-// leading practitioner.
+// leading practitioner. Without a first day it covers the last [worklistDays].
 func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]ConflictCount, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -277,6 +282,7 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	if err != nil {
 		return nil, err
 	}
+	days = days.ofWorklist(calendar.DateIn(s.now(), zone))
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
 		rules, err := s.Directory.NoteRules(ctx)
 		if err != nil {

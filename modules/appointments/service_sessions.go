@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
@@ -45,7 +46,8 @@ func (s *SessionService) Session(ctx context.Context, id uuid.UUID) (Session, er
 	})
 }
 
-// Sessions returns the sessions that match the filter.
+// Sessions returns the sessions that match the filter. With conflicts, or with a missing signature of
+// the caller, it covers the last [worklistDays] unless the filter has a first day.
 func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
@@ -54,6 +56,9 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
 	if err != nil {
 		return nil, err
+	}
+	if len(f.Conflicts) > 0 || f.Awaiting != nil {
+		f.Days = f.Days.ofWorklist(calendar.DateIn(s.now(), zone))
 	}
 	return db.Snapshot(ctx, s.Database, "sessions.list", func(ctx context.Context) ([]Session, error) {
 		narrow, err := s.narrowByNotes(ctx, caller, f)

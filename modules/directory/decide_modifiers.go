@@ -2,11 +2,25 @@ package directory
 
 import (
 	"fmt"
+	"reflect"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
 )
+
+// withModifierRules returns the changes of modifier rules with the added one, unless its rules are already in
+// force on its first day.
+func (p Payer) withModifierRules(
+	added scheduling.ModifierRuleSet, today calendar.Date,
+) []scheduling.ModifierRuleSet {
+	current, _ := scheduling.RuleOn(p.modifierRuleSets(), added.StartsOn)
+	normal, _ := normalizeModifierRules(added.Rules, added.StartsOn)
+	if reflect.DeepEqual(current.Rules, normal) {
+		return p.ModifierRuleChanges
+	}
+	return withRule(p.ModifierRuleChanges, added, today)
+}
 
 // normalizeModifierRules returns the rules with sorted lists, and an error for each invalid code.
 func normalizeModifierRules(

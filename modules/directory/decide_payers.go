@@ -1,32 +1,20 @@
 package directory
 
 import (
-	"slices"
-
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
 )
 
-// withRule returns a copy of the rules with the added one, unless the rounding is already in
-// force. It replaces a rule of the same day that has not begun. If that rule has begun, both
-// remain and settle refuses them. Rules of later days stay.
-func withRule(
+// withRounding returns the rules with the added one, unless the rounding is already in force on its first day.
+func withRounding(
 	rules []scheduling.RoundingRule, added scheduling.RoundingRule, today calendar.Date,
 ) []scheduling.RoundingRule {
 	current := scheduling.InForce(rules, added.StartsOn)
 	if len(rules) > 0 && current.Method == added.Method && current.Basis == added.Basis {
 		return rules
 	}
-	changed := slices.Clone(rules)
-	at, exists := slices.BinarySearchFunc(changed, added.StartsOn, func(r scheduling.RoundingRule, day calendar.Date) int {
-		return r.StartsOn.Time().Compare(day.Time())
-	})
-	if exists && added.StartsOn.After(today) {
-		changed[at] = added
-		return changed
-	}
-	return slices.Insert(changed, at, added)
+	return withRule(rules, added, today)
 }
 
 // supervisedPath is the path of a supervised credential in requests.
@@ -37,19 +25,22 @@ func (p *Payer) normalize(today calendar.Date) []fault.Field {
 	p.ModifierRules, fieldErrors = normalizeModifierRules(p.ModifierRules, today)
 	fieldErrors = append(fieldErrors, checkCodes(p.SupervisedCredentials, supervisedPath)...)
 	p.SupervisedCredentials = sortedCopy(p.SupervisedCredentials)
+	changes := []scheduling.ModifierRuleSet{}
+	for _, set := range p.ModifierRuleChanges {
+		rules, setErrors := normalizeModifierRules(set.Rules, set.StartsOn)
+		fieldErrors = append(fieldErrors, setErrors...)
+		changes = append(changes, scheduling.ModifierRuleSet{StartsOn: set.StartsOn, Rules: rules})
+	}
+	p.ModifierRuleChanges = changes
+	fieldErrors = append(fieldErrors, checkDays(p.ModifierRuleChanges, "modifierRulesFrom")...)
 	return append(fieldErrors, p.checkRoundingRules()...)
 }
 
 // checkRoundingRules returns an error if two rules begin on one day, or a basis does not match its
 // method.
 func (p *Payer) checkRoundingRules() []fault.Field {
-	for i, rule := range p.RoundingRules {
-		if i > 0 && rule.StartsOn == p.RoundingRules[i-1].StartsOn {
-			return []fault.Field{{
-				Field: "roundingFrom", Code: "unique",
-				Message: "must be after " + rule.StartsOn.String() + ", because the rule of that day has begun and cannot change",
-			}}
-		}
+	if wrong := checkDays(p.RoundingRules, "roundingFrom"); wrong != nil {
+		return wrong
 	}
 	if wrong := checkForm(p.ClaimFilingCode, filingForm, "claimFilingCode",
 		"must be two characters, such as CI for a commercial insurer or MC for Medicaid"); wrong != nil {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/scheduling"
 )
@@ -19,6 +20,19 @@ type ModifierRuleBody struct {
 
 func modifierRuleBodiesOf(rules []scheduling.ModifierRule) []ModifierRuleBody {
 	return httpx.Bodies(rules, func(r scheduling.ModifierRule) ModifierRuleBody { return ModifierRuleBody(r) })
+}
+
+// modifierRuleSetBody is a set of modifier rules that apply from a day until the next set begins.
+type modifierRuleSetBody struct {
+	// The first service date of the rules. 0001-01-01 means that they have always applied.
+	StartsOn calendar.Date      `json:"startsOn"`
+	Rules    []ModifierRuleBody `json:"rules"` // The rules, in the order of the modifiers.
+}
+
+func modifierRuleSetBodiesOf(sets []scheduling.ModifierRuleSet) []modifierRuleSetBody {
+	return httpx.Bodies(sets, func(s scheduling.ModifierRuleSet) modifierRuleSetBody {
+		return modifierRuleSetBody{s.StartsOn, modifierRuleBodiesOf(s.Rules)}
+	})
 }
 
 func modifierRulesOf(bodies []ModifierRuleBody) []scheduling.ModifierRule {

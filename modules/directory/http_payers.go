@@ -27,8 +27,8 @@ func (s *Service) payerRoutes() []httpx.Route {
 		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange,
 			handle(http.StatusOK, s.ChangePayer, payerBodyOf),
 			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from "+
-				"`roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun "+
-				"stays, because units were computed with it.",
+				"`roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned "+
+				"rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.",
 			ErrPayerNotFound),
 	}
 }
@@ -46,7 +46,7 @@ type NewPayer struct {
 	// code on a day. `DAY_AND_PRACTITIONER`: the same, for each leading practitioner. `VISIT`: all of a
 	// client on a day, always and only with `CMS_TOTAL`. The default is `SESSION`, or `VISIT`.
 	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
-	// The rules that give services modifiers. Default: none.
+	// The rules that give services modifiers, for all days. Default: none.
 	ModifierRules []ModifierRuleBody `json:"modifierRules" validate:"omitempty,max=50,dive"`
 	// The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines
 	// need a supervising practitioner. Default: none.
@@ -72,9 +72,10 @@ type PayerChange struct {
 	// The first day of the new rounding rule. The default is today, in the organization's time
 	// zone.
 	RoundingFrom patch.Field[calendar.Date] `json:"roundingFrom"`
-	// The rules that give services modifiers. They replace the previous ones, for units that are booked or
-	// delivered from now on.
+	// The new rules that give services modifiers. They replace the previous ones.
 	ModifierRules patch.Field[[]ModifierRuleBody] `json:"modifierRules" validate:"omitempty,max=50,dive"`
+	// The first service date of the new modifier rules. The default is today, in the organization's time zone.
+	ModifierRulesFrom patch.Field[calendar.Date] `json:"modifierRulesFrom"`
 	// The credentials whose holders the payer pays only under supervision. They replace the previous ones.
 	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// The day on which the payer's weeks start.
@@ -90,8 +91,10 @@ type payerBody struct {
 	Rounding scheduling.Rounding `json:"rounding"`
 	// The rounding rules, sorted by first day. Each applies until the next one begins.
 	RoundingRules []roundingRuleBody `json:"roundingRules"`
-	// The rules that give services modifiers, in the order of the modifiers.
+	// The rules of today that give services modifiers, in the order of the modifiers.
 	ModifierRules []ModifierRuleBody `json:"modifierRules"`
+	// All modifier rules, sorted by first day. Each set applies until the next one begins.
+	ModifierRuleSets []modifierRuleSetBody `json:"modifierRuleSets"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn string `json:"weekStartsOn"`
 	// The type of payer in claims. Null if it is unknown.
@@ -106,8 +109,8 @@ func (b payerBody) Location() string { return apiPath + "/payers/" + b.ID.String
 func payerBodyOf(p Payer) payerBody {
 	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
 	return payerBody{
-		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.ModifierRules), p.WeekStartsOn,
-		p.ClaimFilingCode, p.SupervisedCredentials,
+		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.PresentModifierRules),
+		modifierRuleSetBodiesOf(p.modifierRuleSets()), p.WeekStartsOn, p.ClaimFilingCode, p.SupervisedCredentials,
 	}
 }
 

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -13,10 +14,29 @@ type Payer struct {
 	Rounding scheduling.Rounding `gorm:"-"`
 	// RoundingRules are sorted by first day. Each applies until the next one begins.
 	RoundingRules []scheduling.RoundingRule `gorm:"-"`
-	ModifierRules []scheduling.ModifierRule `gorm:"serializer:json"` // in the order of the modifiers
-	WeekStartsOn  string                    // a weekday, such as SUNDAY
+	// ModifierRules apply until the first of ModifierRuleChanges begins.
+	ModifierRules []scheduling.ModifierRule `gorm:"serializer:json"`
+	// ModifierRuleChanges are sorted by first day.
+	ModifierRuleChanges []scheduling.ModifierRuleSet `gorm:"serializer:json"`
+	// PresentModifierRules are the rules of today, in the organization's time zone.
+	PresentModifierRules []scheduling.ModifierRule `gorm:"-"`
+	WeekStartsOn         string                    // a weekday, such as SUNDAY
 	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
 	ClaimFilingCode *string
 	// SupervisedCredentials are credentials whose holders the payer pays only under supervision; sorted.
 	SupervisedCredentials []string `gorm:"serializer:json"`
+}
+
+// modifierRuleSets returns all modifier rules, sorted by first day. The first set has always applied.
+func (p Payer) modifierRuleSets() []scheduling.ModifierRuleSet {
+	return append([]scheduling.ModifierRuleSet{{StartsOn: scheduling.Always, Rules: p.ModifierRules}},
+		p.ModifierRuleChanges...)
+}
+
+// withPresentRules returns the payer with the rules of the day as the present ones.
+func (p Payer) withPresentRules(today calendar.Date) Payer {
+	p.Rounding = scheduling.InForce(p.RoundingRules, today).Method
+	present, _ := scheduling.RuleOn(p.modifierRuleSets(), today)
+	p.PresentModifierRules = present.Rules
+	return p
 }

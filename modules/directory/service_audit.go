@@ -126,7 +126,8 @@ func recordedPayer(p Payer) recordedFields {
 	}
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
-		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules), "weekStartsOn": plain(p.WeekStartsOn),
+		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules),
+		"modifierRuleChanges": plain(p.ModifierRuleChanges), "weekStartsOn": plain(p.WeekStartsOn),
 		"claimFilingCode": plain(p.ClaimFilingCode), "supervisedCredentials": plain(p.SupervisedCredentials),
 	}
 }

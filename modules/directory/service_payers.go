@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/scheduling"
 )
@@ -18,13 +19,15 @@ var payers = crud[Payer, *Payer]{
 // CreatePayer creates a payer. The error is [fault.ErrInvalid].
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
-	return payers.create(ctx, s, Payer{
+	created, err := payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, ClaimFilingCode: n.ClaimFilingCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
 		ModifierRules: modifierRulesOf(n.ModifierRules), SupervisedCredentials: n.SupervisedCredentials,
 		Rounding: method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
 	})
+	created.PresentModifierRules = created.ModifierRules
+	return created, err
 }
 
 // Payer returns a payer. The error is [ErrPayerNotFound].
@@ -34,8 +37,7 @@ func (s *Service) Payer(ctx context.Context, id uuid.UUID) (Payer, error) {
 		return Payer{}, err
 	}
 	found, err := payers.get(ctx, s, id)
-	found.Rounding = scheduling.InForce(found.RoundingRules, today).Method
-	return found, err
+	return found.withPresentRules(today), err
 }
 
 // Payers lists payers.
@@ -46,52 +48,51 @@ func (s *Service) Payers(ctx context.Context, p Page) ([]Payer, error) {
 	}
 	found, err := payers.list(ctx, s, p)
 	for i := range found {
-		found[i].Rounding = scheduling.InForce(found[i].RoundingRules, today).Method
+		found[i] = found[i].withPresentRules(today)
 	}
 	return found, err
 }
 
 // ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], and
-// [fault.ErrInvalid], which names roundingFrom if it is in the past or another rule has begun on
-// that day.
+// [fault.ErrInvalid], which names roundingFrom or modifierRulesFrom if it is in the past or another rule
+// has begun on that day.
 func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error) {
 	today, err := s.today(ctx)
 	if err != nil {
 		return Payer{}, err
 	}
-	from := today
-	c.RoundingFrom.Apply(&from)
-	switch {
-	case c.RoundingFrom.Given && !c.Rounding.Given && !c.RoundingBasis.Given:
-		return Payer{}, fault.InvalidFields(fault.Field{
-			Field: "rounding", Code: "required_with",
-			Message: "must be given together with roundingFrom",
-		})
-	case from.Before(today):
-		return Payer{}, fault.InvalidFields(fault.Field{
-			Field: "roundingFrom", Code: "min",
-			Message: "must not be before today, " + today.String() + ", because earlier units have been computed",
-		})
+	fieldErrors := checkFirstDay("roundingFrom", "rounding", c.RoundingFrom,
+		c.Rounding.Given || c.RoundingBasis.Given, today)
+	fieldErrors = append(fieldErrors, checkFirstDay("modifierRulesFrom", "modifierRules", c.ModifierRulesFrom,
+		c.ModifierRules.Given, today)...)
+	if len(fieldErrors) > 0 {
+		return Payer{}, fault.InvalidFields(fieldErrors...)
 	}
-	changed, err := payers.change(ctx, s, c.ID, c.Match, func(p *Payer) {
-		c.Name.Apply(&p.Name)
-		c.PayerCode.Apply(&p.PayerCode)
-		c.ClaimFilingCode.Apply(&p.ClaimFilingCode)
-		c.WeekStartsOn.Apply(&p.WeekStartsOn)
-		c.SupervisedCredentials.Apply(&p.SupervisedCredentials)
-		if c.ModifierRules.Given {
-			p.ModifierRules = modifierRulesOf(c.ModifierRules.Value)
+	changed, err := payers.change(ctx, s, c.ID, c.Match, func(p *Payer) { c.apply(p, today) })
+	return changed.withPresentRules(today), err
+}
+
+// apply changes the payer. New rules begin today unless the change gives a later day.
+func (c PayerChange) apply(p *Payer, today calendar.Date) {
+	c.Name.Apply(&p.Name)
+	c.PayerCode.Apply(&p.PayerCode)
+	c.ClaimFilingCode.Apply(&p.ClaimFilingCode)
+	c.WeekStartsOn.Apply(&p.WeekStartsOn)
+	c.SupervisedCredentials.Apply(&p.SupervisedCredentials)
+	if c.ModifierRules.Given {
+		added := scheduling.ModifierRuleSet{StartsOn: today, Rules: modifierRulesOf(c.ModifierRules.Value)}
+		c.ModifierRulesFrom.Apply(&added.StartsOn)
+		p.ModifierRuleChanges = p.withModifierRules(added, today)
+	}
+	if c.Rounding.Given || c.RoundingBasis.Given {
+		from := today
+		c.RoundingFrom.Apply(&from)
+		added := scheduling.InForce(p.RoundingRules, from)
+		added.StartsOn = from
+		if c.Rounding.Given {
+			added.Method, added.Basis = c.Rounding.Value, basisOf("", c.Rounding.Value)
 		}
-		if c.Rounding.Given || c.RoundingBasis.Given {
-			added := scheduling.InForce(p.RoundingRules, from)
-			added.StartsOn = from
-			if c.Rounding.Given {
-				added.Method, added.Basis = c.Rounding.Value, basisOf("", c.Rounding.Value)
-			}
-			c.RoundingBasis.Apply(&added.Basis)
-			p.RoundingRules = withRule(p.RoundingRules, added, today)
-		}
-	})
-	changed.Rounding = scheduling.InForce(changed.RoundingRules, today).Method
-	return changed, err
+		c.RoundingBasis.Apply(&added.Basis)
+		p.RoundingRules = withRounding(p.RoundingRules, added, today)
+	}
 }

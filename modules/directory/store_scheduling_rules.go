@@ -50,7 +50,9 @@ const selectRules = `
 	SELECT t.payer_id FROM insurances t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) i
 	CROSS JOIN LATERAL (
 	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis,
-		'Modifiers', (SELECT p.modifier_rules FROM payers p
+		'Modifiers', (SELECT coalesce((SELECT c -> 'Rules' FROM jsonb_array_elements(p.modifier_rule_changes) AS c
+			WHERE (c ->> 'StartsOn')::date <= k.service_date ORDER BY (c ->> 'StartsOn')::date DESC LIMIT 1),
+			p.modifier_rules) FROM payers p
 			WHERE p.organization_id = k.organization_id AND p.id = i.payer_id))::text AS found
 	FROM payer_rounding_rules t
 	WHERE t.organization_id = k.organization_id AND t.payer_id = i.payer_id AND t.starts_on <= k.service_date

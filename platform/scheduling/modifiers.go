@@ -58,6 +58,15 @@ type ModifierRule struct {
 	PlacesOfService []string // the place-of-service codes, such as 02 and 10 for telehealth
 }
 
+// ModifierRuleSet is a payer's modifier rules that apply from a day until the next set begins.
+type ModifierRuleSet struct {
+	StartsOn calendar.Date
+	Rules    []ModifierRule // in the order of the modifiers
+}
+
+// FirstDay returns the first day of the rules.
+func (s ModifierRuleSet) FirstDay() calendar.Date { return s.StartsOn }
+
 // ModifiersBy returns the modifiers of a service that the rules give it, in the order of the rules
 // and at most [MaxModifiers].
 func ModifiersBy(

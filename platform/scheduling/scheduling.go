@@ -66,15 +66,14 @@ var DefaultRounding = RoundingRule{StartsOn: Always, Method: RoundUp, Basis: Eac
 // InForce returns the rule that applies on the day, or [DefaultRounding] if none does. The
 // rules are in order of their first days.
 func InForce(rules []RoundingRule, on calendar.Date) RoundingRule {
-	found := DefaultRounding
-	for _, rule := range rules {
-		if rule.StartsOn.After(on) {
-			break
-		}
-		found = rule
+	if found, ok := RuleOn(rules, on); ok {
+		return found
 	}
-	return found
+	return DefaultRounding
 }
+
+// FirstDay returns the first day of the rule.
+func (r RoundingRule) FirstDay() calendar.Date { return r.StartsOn }
 
 // Coverage identifies the rules of an insurance's payer on a service date. A zero insurance id gives [DefaultRounding].
 type Coverage struct {

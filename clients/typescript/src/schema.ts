@@ -265,7 +265,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today. It replaces a planned rule of the same day. A rule that has begun stays, because units were computed with it.
+         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
          *
          *     Permission: `payer:change`.
          */
@@ -2151,7 +2151,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
          *
          *     Permission: `session:read`.
          */
@@ -2295,7 +2295,7 @@ export interface paths {
         };
         /**
          * Count the sessions that cannot be billed
-         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. `GET /sessions?conflict=…` lists them.
+         * @description The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service date. A session with several conflicts counts in each. Without `from`, sessions of the last 366 days count. `GET /sessions?conflict=…` lists them.
          *
          *     Permission: `session:read`.
          */
@@ -3211,7 +3211,7 @@ export interface paths {
         put?: never;
         /**
          * Verify the ledger and the audit trail
-         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
+         * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
          *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
          *
@@ -3748,6 +3748,28 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onSessionCorrected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.signed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Session signed
+         * @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onSessionSigned"];
         delete?: never;
         options?: never;
         head?: never;
@@ -7455,6 +7477,16 @@ export interface components {
             /** @description The place-of-service codes, such as 02 and 10 for telehealth. */
             placesOfService?: string[];
         };
+        /** @description A set of modifier rules that apply from a day until the next set begins. */
+        ModifierRuleSet: {
+            /**
+             * Format: date
+             * @description The first service date of the rules. 0001-01-01 means that they have always applied.
+             */
+            startsOn: string;
+            /** @description The rules, in the order of the modifiers. */
+            rules: components["schemas"]["ModifierRule"][];
+        };
         MoveBookingsRequest: {
             /**
              * Format: uuid
@@ -7763,7 +7795,7 @@ export interface components {
              * @enum {string}
              */
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
-            /** @description The rules that give services modifiers. Default: none. */
+            /** @description The rules that give services modifiers, for all days. Default: none. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /** @description The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
             supervisedCredentials?: string[];
@@ -8608,8 +8640,10 @@ export interface components {
             rounding: "CEIL" | "FLOOR" | "MIDPOINT" | "CMS_TOTAL";
             /** @description The rounding rules, sorted by first day. Each applies until the next one begins. */
             roundingRules: components["schemas"]["RoundingRule"][];
-            /** @description The rules that give services modifiers, in the order of the modifiers. */
+            /** @description The rules of today that give services modifiers, in the order of the modifiers. */
             modifierRules: components["schemas"]["ModifierRule"][];
+            /** @description All modifier rules, sorted by first day. Each set applies until the next one begins. */
+            modifierRuleSets: components["schemas"]["ModifierRuleSet"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
@@ -8640,8 +8674,13 @@ export interface components {
              * @description The first day of the new rounding rule. The default is today, in the organization's time zone.
              */
             roundingFrom?: string;
-            /** @description The rules that give services modifiers. They replace the previous ones, for units that are booked or delivered from now on. */
+            /** @description The new rules that give services modifiers. They replace the previous ones. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
+            /**
+             * Format: date
+             * @description The first service date of the new modifier rules. The default is today, in the organization's time zone.
+             */
+            modifierRulesFrom?: string;
             /** @description The credentials whose holders the payer pays only under supervision. They replace the previous ones. */
             supervisedCredentials?: string[];
             /**
@@ -10020,6 +10059,58 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+        };
+        /** @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers. */
+        SessionSigned: {
+            /** Format: uuid */
+            sessionId: string;
+            /** Format: uuid */
+            appointmentId: string;
+            /** @description The practitioners; the first one leads. */
+            practitionerIds: string[];
+            /** Format: uuid */
+            signatureId: string;
+            /**
+             * @description The role of the signer.
+             * @enum {string}
+             */
+            role: "TECHNICIAN" | "SUPERVISOR" | "CAREGIVER";
+            /**
+             * @description The state of the note after the signature.
+             * @enum {string}
+             */
+            state: "NONE" | "DRAFT" | "SIGNED" | "COSIGNED" | "LATE";
+            /** @description The required signatures that are still missing. */
+            missingSigners: ("TECHNICIAN" | "SUPERVISOR" | "CAREGIVER")[];
+            /**
+             * Format: date-time
+             * @description The time of the signature.
+             */
+            signedAt: string;
+            /** @description The signed version of the session. */
+            version: number;
+        };
+        /** @description One event of an organization's stream. */
+        SessionSignedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "session.signed";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["SessionSigned"];
         };
         /** @description The session is signed, so you can no longer correct or void it. */
         SessionSignedProblem: components["schemas"]["Problem"] & {
@@ -13041,6 +13132,7 @@ export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalReco
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
 export type ModifierRule = components['schemas']['ModifierRule'];
 export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
+export type ModifierRuleSet = components['schemas']['ModifierRuleSet'];
 export type MoveBookingsRequest = components['schemas']['MoveBookingsRequest'];
 export type MovePreview = components['schemas']['MovePreview'];
 export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
@@ -13198,6 +13290,8 @@ export type SessionOverlap = components['schemas']['SessionOverlap'];
 export type SessionOverlapProblem = components['schemas']['SessionOverlapProblem'];
 export type SessionPage = components['schemas']['SessionPage'];
 export type SessionPatient = components['schemas']['SessionPatient'];
+export type SessionSigned = components['schemas']['SessionSigned'];
+export type SessionSignedEvent = components['schemas']['SessionSignedEvent'];
 export type SessionSignedProblem = components['schemas']['SessionSignedProblem'];
 export type SessionUnconfirmedProblem = components['schemas']['SessionUnconfirmedProblem'];
 export type SessionVersion = components['schemas']['SessionVersion'];
@@ -20756,7 +20850,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionVoidedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionSignedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -22121,6 +22215,28 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["SessionCorrectedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionSigned: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionSignedEvent"];
             };
         };
         responses: {

@@ -1,4 +1,4 @@
--- Clock-ins and clock-outs of appointments, and modifiers of authorizations.
+-- Clock-ins and clock-outs of appointments, modifiers of authorizations, and dated modifier rules.
 
 -- +goose Up
 -- When and where the practitioner clocked in and out, for electronic visit verification.
@@ -13,7 +13,12 @@ ALTER TABLE appointments
 -- The modifiers that the payer states in an authorization, separated by spaces.
 ALTER TABLE authorizations ADD COLUMN modifiers text NOT NULL DEFAULT '';
 
+-- Modifier rules of payers that apply from a service date on: [{"StartsOn": …, "Rules": […]}], in order. Before the
+-- first of them, modifier_rules apply.
+ALTER TABLE payers ADD COLUMN modifier_rule_changes jsonb NOT NULL DEFAULT '[]';
+
 -- +goose Down
+ALTER TABLE payers DROP COLUMN modifier_rule_changes;
 ALTER TABLE authorizations DROP COLUMN modifiers;
 ALTER TABLE appointments
     DROP COLUMN clock_out_longitude,
