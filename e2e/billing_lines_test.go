@@ -33,8 +33,11 @@ func openBillingOffice(t testing.TB) billingOffice {
 	o := billingOffice{Clinic: harness.Open(t)}
 	admin := o.Admin()
 	admin.Put(t, "/billing-identity", billingIdentity()).OK(t)
-	o.payer = admin.Post(t, "/payers",
-		harness.Body{"name": "Example Health", "payerCode": "60054", "claimFilingCode": "CI"}).Created(t)
+	o.payer = admin.Post(t, "/payers", harness.Body{
+		"name": "Example Health", "payerCode": "60054", "claimFilingCode": "CI", "modifierRules": []harness.Body{
+			{"modifier": "95", "codes": []string{"97153"}, "credentials": []string{}, "placesOfService": []string{"02", "10"}},
+		},
+	}).Created(t)
 	o.insurance = o.insure(t, o.Own.Patient.String(), harness.Body{})
 	admin.Post(t, "/rates", harness.Body{
 		"payerId": o.payer, "serviceCodeId": o.Own.ServiceCode, "startsOn": "2020-01-01", "centsPerUnit": 1575,
