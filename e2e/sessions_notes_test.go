@@ -84,7 +84,7 @@ func (n *noting) sign(t *testing.T, by harness.Caller, session, role string, cha
 func (n *noting) conflicts(t *testing.T, session string) []string {
 	t.Helper()
 	kinds := []string{}
-	for _, kind := range []string{"late", "missing-note", "overlap", "unauthorized", "unsigned"} {
+	for _, kind := range []string{"cap", "duration", "late", "missing-note", "overlap", "unauthorized", "unsigned"} {
 		for _, found := range n.Admin().All(t, "/sessions?conflict="+kind, nil) {
 			if "/sessions/"+found["id"].(string) == session {
 				kinds = append(kinds, kind)
@@ -475,6 +475,49 @@ func TestUnauthorizedSessionIsAConflict(t *testing.T) {
 	n.Admin().Patch(t, path, harness.Body{"totalUnits": 4, "reason": "Granted."}).OK(t)
 	n.Admin().Post(t, session+"/correct", harness.Body{"reason": "Units were granted."}).OK(t)
 	require.Empty(t, n.conflicts(t, session))
+}
+
+func TestExceededCapIsAConflict(t *testing.T) {
+	t.Parallel()
+	for period, limit := range map[string]int{"DAY": 8, "WEEK": 8, "MONTH": 8, "TOTAL": 8} {
+		n := openNotes(t, nil)
+		path := n.Authorize(t, 100, harness.Body{"caps": []harness.Body{{"period": period, "units": limit}}})
+		at := n.At(t, -1, "09:00")
+		first := n.Book(t, n.Booking(path, n.own, at, time.Hour))
+		second := n.Book(t, n.Booking(path, n.own, at.Add(2*time.Hour), time.Hour))
+		later := "/sessions/" + completed(t, n.Clinic, second, harness.Body{"endTime": at.Add(3*time.Hour + 30*time.Minute)})
+		require.Empty(t, n.conflicts(t, later), "%s: six units of eight", period)
+		earlier := "/sessions/" + completed(t, n.Clinic, first)
+		require.Equal(t, []string{"cap"}, n.conflicts(t, later), "%s: ten units of eight", period)
+		require.Empty(t, n.conflicts(t, earlier), "%s: the first session is within the cap", period)
+		counts := n.Admin().Get(t, "/sessions/conflicts").OK(t).Body["conflicts"].([]any)
+		require.Len(t, counts, 1)
+		require.Equal(t, "cap", counts[0].(map[string]any)["kind"])
+
+		n.Admin().Patch(t, path, harness.Body{"caps": []harness.Body{{"period": period, "units": 10}}, "reason": "Granted."}).OK(t)
+		require.Empty(t, n.conflicts(t, later), "%s: the payer allows more units", period)
+		n.Admin().Patch(t, path, harness.Body{"caps": []harness.Body{{"period": period, "units": 9}}, "reason": "Mistyped."}).OK(t)
+		require.Equal(t, []string{"cap"}, n.conflicts(t, later))
+		n.Admin().Post(t, later+"/correct", harness.Body{"endTime": at.Add(3 * time.Hour), "reason": "Mistyped."}).OK(t)
+		require.Empty(t, n.conflicts(t, later), "%s: eight units", period)
+	}
+}
+
+func TestSessionThatIsTooShortForAUnitIsAConflict(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	path := n.Authorize(t, 10, harness.Body{"insuranceId": n.AddInsurance(t, "rounding", "FLOOR")})
+	at := n.At(t, -1, "09:00")
+	session := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(path, n.own, at, time.Hour)),
+		harness.Body{"endTime": at.Add(14 * time.Minute), "confirm": true})
+	require.Equal(t, []string{"duration"}, n.conflicts(t, session))
+	n.Admin().Post(t, session+"/correct", harness.Body{"endTime": at.Add(15 * time.Minute), "confirm": true, "reason": "Mistyped."}).OK(t)
+	require.Empty(t, n.conflicts(t, session))
+
+	together := n.Authorize(t, 10, harness.Body{"insuranceId": n.AddInsurance(t, "rounding", "CMS_TOTAL")})
+	short := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(together, n.own, at.Add(2*time.Hour), time.Hour)),
+		harness.Body{"endTime": at.Add(2*time.Hour + 7*time.Minute), "confirm": true})
+	require.Empty(t, n.conflicts(t, short), "the payer rounds the minutes of the whole visit")
 }
 
 func TestOverlapIsAConflictOfBothSessions(t *testing.T) {

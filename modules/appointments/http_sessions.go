@@ -24,8 +24,9 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 				"session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` " +
 				"it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist " +
 				"of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, " +
-				"`overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's " +
-				"signature. Both worklists have the last 366 days unless `from` is given.",
+				"`unauthorized`, `overlap`, `cap` (more units than a cap of the authorization) and `duration` (too short for a " +
+				"unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists " +
+				"have the last 366 days unless `from` is given.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
@@ -179,7 +180,7 @@ type sessionsRequest struct {
 	// Whether the sessions are voided.
 	Voided *bool `query:"voided"`
 	// The kinds of conflicts of which the sessions have at least one.
-	Conflict []ConflictKind `query:"conflict" validate:"dive,oneof=late missing-note overlap unauthorized unsigned"`
+	Conflict []ConflictKind `query:"conflict" validate:"dive,oneof=cap duration late missing-note overlap unauthorized unsigned"`
 	// Whether the sessions lack only signatures, among them the caller's.
 	AwaitingMySignature *bool `query:"awaitingMySignature"`
 }

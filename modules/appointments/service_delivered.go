@@ -20,15 +20,18 @@ func (s *SessionService) Delivered(
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	rules, err := s.Directory.NoteRules(ctx)
+	all, authorizations := make([]uuid.UUID, len(found)), []uuid.UUID{}
+	for i, d := range found {
+		all[i] = d.ID
+		for _, p := range d.Patients {
+			authorizations = append(authorizations, p.AuthorizationID)
+		}
+	}
+	a, err := s.conflictArguments(ctx, authorizations, Days{})
 	if err != nil {
 		return nil, err
 	}
-	all := make([]uuid.UUID, len(found))
-	for i, d := range found {
-		all[i] = d.ID
-	}
-	conflicts, err := s.store.conflictsOf(ctx, all, conflictArguments{rules, s.now()})
+	conflicts, err := s.store.conflictsOf(ctx, all, a)
 	for i, d := range found {
 		found[i].Conflicts = conflicts[d.ID]
 	}

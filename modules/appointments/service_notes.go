@@ -51,15 +51,41 @@ func (s base) addConflicts(ctx context.Context, found []Session) error {
 	if len(found) == 0 {
 		return nil
 	}
-	rules, err := s.Directory.NoteRules(ctx)
+	a, err := s.conflictArguments(ctx, authorizationsOf(found), Days{})
 	if err != nil {
 		return err
 	}
-	conflicts, err := s.store.conflictsOf(ctx, idsOf(found), conflictArguments{rules, s.now()})
+	conflicts, err := s.store.conflictsOf(ctx, idsOf(found), a)
 	for i, each := range found {
 		found[i].Note.Conflicts = conflicts[each.ID]
 	}
 	return err
+}
+
+// conflictArguments returns the arguments of the conditions of conflicts, for sessions on the
+// authorizations or, with nil, on the days.
+func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID, days Days) (conflictArguments, error) {
+	a := conflictArguments{now: s.now()}
+	var err error
+	if a.rules, err = s.Directory.NoteRules(ctx); err != nil {
+		return a, err
+	}
+	if days.Last.IsZero() {
+		days.Last = calendar.Last
+	}
+	a.exceeded, err = s.Authorizations.ExceededCaps(ctx, authorizations, days.First, days.Last)
+	return a, err
+}
+
+// authorizationsOf returns the authorizations of sessions, with duplicates.
+func authorizationsOf(sessions []Session) []uuid.UUID {
+	all := []uuid.UUID{}
+	for _, s := range sessions {
+		for _, p := range s.Patients {
+			all = append(all, p.AuthorizationID)
+		}
+	}
+	return all
 }
 
 func idsOf(sessions []Session) []uuid.UUID {
@@ -284,11 +310,11 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	}
 	days = days.ofWorklist(calendar.DateIn(s.now(), zone))
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
-		rules, err := s.Directory.NoteRules(ctx)
+		a, err := s.conflictArguments(ctx, nil, days)
 		if err != nil {
 			return nil, err
 		}
-		return s.store.conflictCounts(ctx, days.in(zone), conflictArguments{rules, s.now()})
+		return s.store.conflictCounts(ctx, days.in(zone), a)
 	})
 }
 

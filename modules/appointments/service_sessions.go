@@ -86,11 +86,11 @@ func (s *SessionService) narrowByNotes(ctx context.Context, caller identity.Call
 	if len(f.Conflicts) == 0 && f.Awaiting == nil {
 		return narrowing{}, nil
 	}
-	rules, err := s.Directory.NoteRules(ctx)
+	a, err := s.conflictArguments(ctx, nil, f.Days)
 	if err != nil {
 		return narrowing{}, err
 	}
-	n := narrowing{conflicts: f.Conflicts, awaiting: f.Awaiting, arguments: conflictArguments{rules, s.now()}}
+	n := narrowing{conflicts: f.Conflicts, awaiting: f.Awaiting, arguments: a}
 	if f.Awaiting != nil {
 		n.own, err = ownPractitioner(ctx)
 		n.beyondOwn = n.own != uuid.Nil && beyondOwn(caller)

@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/scheduling"
 )
@@ -27,6 +29,8 @@ const (
 	LateNote     ConflictKind = "late"         // the note or a signature is missing after the due time
 	Unauthorized ConflictKind = "unauthorized" // no authorization covers some of the units
 	Overlapping  ConflictKind = "overlap"      // it overlaps another session in real time
+	CapExceeded  ConflictKind = "cap"          // with it, the worked units exceed a cap of the authorization
+	TooShort     ConflictKind = "duration"     // the time of a patient who attended is too short for a unit
 )
 
 // conflictConditions are the conditions of sessions with a conflict, in SQL. To add a kind, add it
@@ -37,7 +41,29 @@ var conflictConditions = map[ConflictKind]string{
 	LateNote:     noteRuleSQL(lateSQL),
 	Unauthorized: "sessions.unauthorized_units > 0",
 	Overlapping:  overlapSQL,
+	CapExceeded:  capSQL,
+	TooShort:     durationSQL,
 }
+
+// capSQL is the condition of a session in the period of an exceeded cap c, unless the cap is exceeded
+// by later sessions only. Indexes: session_patients_by_patient, the primary keys.
+const capSQL = `EXISTS (SELECT FROM session_patients p
+	JOIN jsonb_to_recordset(CAST(@exceeded_caps AS jsonb)) AS c (authorization_id uuid, first_day date, last_day date,
+		units integer, consumed integer) ON c.authorization_id = p.authorization_id
+	WHERE p.organization_id = sessions.organization_id AND p.session_id = sessions.id
+		AND p.units > p.unauthorized_units AND sessions.service_date BETWEEN c.first_day AND c.last_day
+		AND c.consumed - coalesce((SELECT sum(q.units - q.unauthorized_units) FROM session_patients q
+			JOIN sessions o ON o.organization_id = q.organization_id AND o.id = q.session_id
+			WHERE q.organization_id = p.organization_id AND q.patient_id = p.patient_id
+				AND q.authorization_id = p.authorization_id AND o.voided_at IS NULL
+				AND o.service_date BETWEEN c.first_day AND c.last_day
+				AND (o.starts_at, o.id) > (sessions.starts_at, sessions.id)), 0) > c.units)`
+
+// durationSQL is the condition of a session with a patient whose time gives no unit although it is
+// rounded alone. Index: the primary key of session_patients.
+const durationSQL = `EXISTS (SELECT FROM session_patients p
+	WHERE p.organization_id = sessions.organization_id AND p.session_id = sessions.id
+		AND p.attended AND p.units = 0 AND p.rounding_basis = 'SESSION')`
 
 // overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
 // patient in the same track. If the overlap of either was accepted, any track counts. Indexes:
@@ -117,8 +143,18 @@ func noteRuleSQL(condition string) string {
 
 // conflictArguments are the named arguments of the conditions.
 type conflictArguments struct {
-	rules map[uuid.UUID]scheduling.NoteRule
-	now   time.Time
+	rules    map[uuid.UUID]scheduling.NoteRule
+	exceeded []authorization.ExceededCap
+	now      time.Time
+}
+
+// exceededCapRow is an exceeded cap as the conditions read it.
+type exceededCapRow struct {
+	AuthorizationID uuid.UUID     `json:"authorization_id"`
+	First           calendar.Date `json:"first_day"`
+	Last            calendar.Date `json:"last_day"`
+	Units           int           `json:"units"`
+	Consumed        int           `json:"consumed"`
 }
 
 // noteRuleRow is a rule as the conditions read it.
@@ -140,8 +176,16 @@ func (a conflictArguments) named() (map[string]any, error) {
 		}
 		rows = append(rows, row)
 	}
-	text, err := json.Marshal(rows)
-	return map[string]any{"note_rules": string(text), "now": a.now}, err
+	rules, err := json.Marshal(rows)
+	if err != nil {
+		return nil, err
+	}
+	exceeded := make([]exceededCapRow, len(a.exceeded))
+	for i, c := range a.exceeded {
+		exceeded[i] = exceededCapRow{c.AuthorizationID, c.First, c.Last, c.Units, c.Consumed}
+	}
+	caps, err := json.Marshal(exceeded)
+	return map[string]any{"note_rules": string(rules), "exceeded_caps": string(caps), "now": a.now}, err
 }
 
 // kindsSQL is the list of a session's conflicts, separated by blanks.

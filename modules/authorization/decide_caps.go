@@ -4,6 +4,8 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/calendar"
@@ -203,6 +205,24 @@ func (a account) bookedIn(p Period, d days) int {
 		}
 	}
 	return sum
+}
+
+// exceeded returns the caps that the units by date exceed, sorted by period and first day.
+func (a account) exceeded() []ExceededCap {
+	var all []ExceededCap
+	for _, limit := range a.Caps.List() {
+		sums := map[days]int{}
+		for day, units := range a.UnitsByDate {
+			sums[a.period(limit.Period, day)] += units
+		}
+		periods := slices.SortedFunc(maps.Keys(sums), func(x, y days) int { return x.first.Time().Compare(y.first.Time()) })
+		for _, d := range periods {
+			if sums[d] > limit.Units {
+				all = append(all, ExceededCap{a.ID, limit.Period, d.first, d.last, limit.Units, sums[d]})
+			}
+		}
+	}
+	return all
 }
 
 // capRefusal returns the error of the first cap that the reservation would exceed, or nil.

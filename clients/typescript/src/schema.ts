@@ -2151,7 +2151,7 @@ export interface paths {
         };
         /**
          * List sessions
-         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `overlap` and `unauthorized`. With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
+         * @description Sessions that took place, sorted by actual start, on the days `from` to `to` (both included). A session that crosses midnight is on both of its days, and counts on its `serviceDate`. With `unauthorized=true` it is the exceptions list: sessions with units that no authorization covers. With `conflict` it is the worklist of sessions that cannot be billed, which end by themselves: `missing-note`, `unsigned`, `late`, `unauthorized`, `overlap`, `cap` (more units than a cap of the authorization) and `duration` (too short for a unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists have the last 366 days unless `from` is given.
          *
          *     Permission: `session:read`.
          */
@@ -5482,7 +5482,7 @@ export interface components {
              * @description The kind of conflict.
              * @enum {string}
              */
-            kind: "missing-note" | "unsigned" | "late" | "unauthorized" | "overlap";
+            kind: "missing-note" | "unsigned" | "late" | "unauthorized" | "overlap" | "cap" | "duration";
             /**
              * Format: uuid
              * @description The leading practitioner.
@@ -9875,7 +9875,7 @@ export interface components {
             /** @description The state of the note. Only in answers of reads. */
             note?: components["schemas"]["NoteStatus"];
             /** @description The conflicts that keep the session from being billed. Only in answers of reads. */
-            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized" | "overlap")[];
+            conflicts?: ("missing-note" | "unsigned" | "late" | "unauthorized" | "overlap" | "cap" | "duration")[];
             /** @description The signed addenda, oldest first. */
             addenda: components["schemas"]["Addendum"][];
             /**
@@ -19147,7 +19147,7 @@ export interface operations {
                 /** @description Whether the sessions are voided. */
                 voided?: boolean;
                 /** @description The kinds of conflicts of which the sessions have at least one. */
-                conflict?: ("late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
+                conflict?: ("cap" | "duration" | "late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
                 /** @description Whether the sessions lack only signatures, among them the caller's. */
                 awaitingMySignature?: boolean;
             };
