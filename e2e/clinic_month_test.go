@@ -95,6 +95,7 @@ func (m *clinicMonth) count() (appointments int) {
 // closeWeek exports the week, corrects exported sessions, and exports the replacements.
 func (m *clinicMonth) closeWeek(t *testing.T, day int) {
 	t.Helper()
+	m.compare(t)
 	m.export(t)
 	m.eachTeam(func(team *clinicTeam) {
 		for range 6 {

@@ -535,6 +535,24 @@ func TestOverlapIsAConflictOfBothSessions(t *testing.T) {
 	require.Empty(t, n.conflicts(t, second), "the conflict ends with the overlap")
 }
 
+// TestServicesThatMayRunTogetherAreNoConflict accepts an overlap of a child's direct treatment, while
+// an analyst supervises it.
+func TestServicesThatMayRunTogetherAreNoConflict(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	n.Admin().Put(t, "/service-pairs", harness.Body{"pairs": []harness.Body{{"code": "97153", "otherCode": "97155"}}})
+	supervision := addService(t, n.Clinic, "97155")
+	advice := n.Authorize(t, 100, harness.Body{"serviceCodeId": supervision})
+	at := n.At(t, -1, "09:00")
+	supervised := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(advice, n.AddPractitioner(t),
+		at.Add(10*time.Minute), 30*time.Minute, harness.Body{"serviceCodeId": supervision})))
+	first := "/sessions/" + completed(t, n.Clinic, n.Book(t, n.Booking(n.authorization, n.own, at, time.Hour)))
+	second := n.Book(t, n.Booking(n.authorization, n.AddPractitioner(t), at.Add(time.Hour), time.Hour))
+	completed(t, n.Clinic, second, harness.Body{"startTime": at.Add(30 * time.Minute), "overlapReason": "Two adults were needed."})
+	require.Equal(t, []string{"overlap"}, n.conflicts(t, first))
+	require.Empty(t, n.conflicts(t, supervised), "it may run together with both")
+}
+
 // TestHashOfANoteIsTheSameInTheDatabase signs texts with characters of several bytes and line breaks.
 func TestHashOfANoteIsTheSameInTheDatabase(t *testing.T) {
 	t.Parallel()
@@ -636,6 +654,12 @@ func TestVerifyFindsTamperedNotes(t *testing.T) {
 		},
 		"the version of a signature": {
 			"UPDATE session_signatures SET session_version = 7", []string{"note", "signature"},
+		},
+		"the signer of a signature": {
+			"UPDATE session_signatures SET signed_by = gen_random_uuid()", []string{"signature"},
+		},
+		"the time of a signature": {
+			"UPDATE session_signatures SET signed_at = signed_at - interval '1 day'", []string{"signature"},
 		},
 		"the note after a signature": {"UPDATE sessions SET narrative = 'Ten mands.'", []string{"note"}},
 		"an addendum":                {"UPDATE session_addenda SET text = 'x'", []string{"addendum"}},

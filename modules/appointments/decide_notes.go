@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -70,6 +71,12 @@ func (t NoteText) hash() []byte {
 	for _, name := range slices.Sorted(maps.Keys(t.Sections)) {
 		parts = append(parts, string(name), t.Sections[name])
 	}
+	return hashOfParts(parts)
+}
+
+// hashOfParts returns the SHA-256 of texts. The length of each part in bytes precedes it, and a line
+// break follows both.
+func hashOfParts(parts []string) []byte {
 	var b strings.Builder
 	for _, part := range parts {
 		fmt.Fprintf(&b, "%d\n%s\n", len(part), part)
@@ -96,11 +103,32 @@ type Signature struct {
 	Mark           *string    // of a caregiver, typed or drawn; see [checkMark]
 	Address        string     // the client's IP address
 	SignedAt       time.Time
+	Hash           []byte // of the session and all fields above; see [Signature.hashOf]
 	// Counts reports whether the signed text and the signed version are the present ones. A version
 	// that only recounts units needs no new signature.
 	Counts bool `gorm:"->;column:counts"`
 
 	Text NoteText `gorm:"-"` // the signed text, for evidence
+}
+
+// hashOf returns the SHA-256 of a signature under the session. A missing value is an empty part. The
+// time is in microseconds since 1970.
+func (g Signature) hashOf(session uuid.UUID) []byte {
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	practitioner := ""
+	if g.PractitionerID != nil {
+		practitioner = g.PractitionerID.String()
+	}
+	return hashOfParts([]string{
+		session.String(), g.ID.String(), string(g.Role), strconv.Itoa(g.SessionVersion), hex.EncodeToString(g.TextHash),
+		g.SignedBy.String(), practitioner, text(g.Name), text(g.Mark), g.Address,
+		strconv.FormatInt(g.SignedAt.UnixMicro(), 10),
+	})
 }
 
 // NoteState is the state of a session's note.

@@ -32,6 +32,8 @@ type Directory interface {
 	SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error)
 	// NoteRules returns the requirements for notes of the caller's organization, by service code.
 	NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error)
+	// ServicePairs returns the services of the caller's organization that may run together.
+	ServicePairs(ctx context.Context) (directory.ServicePairs, error)
 }
 
 // Events publishes changes.

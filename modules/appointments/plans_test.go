@@ -113,7 +113,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 				Signers: []scheduling.Signer{scheduling.TechnicianSigns, scheduling.SupervisorSigns},
 			}}
 			n := narrowing{
-				conflicts: ConflictKinds(), awaiting: new(true), arguments: conflictArguments{rules, nil, someday}, own: who, beyondOwn: true,
+				conflicts: ConflictKinds(), awaiting: new(true), arguments: conflictArguments{rules: rules, now: someday}, own: who, beyondOwn: true,
 			}
 			_, err := s.sessions(ctx, SessionFilter{Page: page}, week, n)
 			return err

@@ -70,6 +70,11 @@ func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID,
 	if a.rules, err = s.Directory.NoteRules(ctx); err != nil {
 		return a, err
 	}
+	together, err := s.Directory.ServicePairs(ctx)
+	if err != nil {
+		return a, err
+	}
+	a.pairs = together.Pairs
 	if days.Last.IsZero() {
 		days.Last = calendar.Last
 	}
@@ -220,6 +225,7 @@ func (s *NoteService) Sign(
 		if refusal := found.Note.refuseSignature(found, g, beyondOwn(caller)); refusal != nil {
 			return Session{}, refusal
 		}
+		g.Hash = g.hashOf(session)
 		if err := s.store.insertSignature(ctx, found, g); err != nil {
 			return Session{}, err
 		}

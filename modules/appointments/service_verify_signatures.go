@@ -10,8 +10,8 @@ import (
 // CompareSignatures checks the signed notes of the sessions on authorizations, and reports every
 // disagreement:
 //
-//   - signature: every signature names an existing version of its session, and the text that it names is
-//     stored with its hash
+//   - signature: every signature has the hash of its fields and names an existing version of its session,
+//     and the text that it names is stored with its hash
 //   - note: the note of a session has the signed text until a correction opens it
 //   - addendum: every addendum has the hash of its fields
 //

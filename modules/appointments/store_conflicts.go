@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/scheduling"
@@ -66,8 +67,9 @@ const durationSQL = `EXISTS (SELECT FROM session_patients p
 		AND p.attended AND p.units = 0 AND p.rounding_basis = 'SESSION')`
 
 // overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
-// patient in the same track. If the overlap of either was accepted, any track counts. It looks up the
-// other work of each person, because a practice has many sessions at any time. Indexes:
+// patient in the same track. If the overlap of either was accepted, any track counts, unless the two
+// services may run together. It looks up the other work of each person, because a practice has many
+// sessions at any time. Indexes:
 // appointment_practitioners_by_worked_start, appointment_patients_by_worked_start,
 // sessions_by_appointment, the primary keys.
 const overlapSQL = `(EXISTS (SELECT FROM appointment_practitioners p
@@ -88,7 +90,10 @@ const overlapSQL = `(EXISTS (SELECT FROM appointment_practitioners p
 			AND q.worked_starts_at < p.worked_ends_at
 			AND q.worked_starts_at > p.worked_starts_at - interval '24 hours'
 			AND p.worked_starts_at < q.worked_ends_at
-			AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL)))`
+			AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL
+				AND NOT EXISTS (
+					SELECT FROM jsonb_to_recordset(CAST(@service_pairs AS jsonb)) AS r (code text, other_code text)
+					WHERE r.code IN (p.code, q.code) AND r.other_code IN (p.code, q.code)))))`
 
 // ConflictKinds returns all kinds, sorted.
 func ConflictKinds() []ConflictKind { return slices.Sorted(maps.Keys(conflictConditions)) }
@@ -152,7 +157,14 @@ func noteRuleSQL(condition string) string {
 type conflictArguments struct {
 	rules    map[uuid.UUID]scheduling.NoteRule
 	exceeded []authorization.ExceededCap
+	pairs    []directory.ServicePair // the services that may run together
 	now      time.Time
+}
+
+// servicePairRow is a pair of services as the conditions read it.
+type servicePairRow struct {
+	Code      string `json:"code"`
+	OtherCode string `json:"other_code"`
 }
 
 // exceededCapRow is an exceeded cap as the conditions read it.
@@ -192,7 +204,17 @@ func (a conflictArguments) named() (map[string]any, error) {
 		exceeded[i] = exceededCapRow{c.AuthorizationID, c.First, c.Last, c.Units, c.Consumed}
 	}
 	caps, err := json.Marshal(exceeded)
-	return map[string]any{"note_rules": string(rules), "exceeded_caps": string(caps), "now": a.now}, err
+	if err != nil {
+		return nil, err
+	}
+	together := make([]servicePairRow, len(a.pairs))
+	for i, p := range a.pairs {
+		together[i] = servicePairRow(p)
+	}
+	pairs, err := json.Marshal(together)
+	return map[string]any{
+		"note_rules": string(rules), "exceeded_caps": string(caps), "service_pairs": string(pairs), "now": a.now,
+	}, err
 }
 
 // kindsSQL is the list of a session's conflicts, separated by blanks.

@@ -42,11 +42,10 @@ func (store) signaturesToVerify(
 	}
 	var rows []signatureFacts
 	err = tx.Raw(verifiedSessionsSQL+`
-		SELECT found.organization_id, found.authorization_id, found.session_id, g.id, g.role, g.session_version,
-			g.session_version = sessions.version OR EXISTS (SELECT FROM session_versions v
+		SELECT found.authorization_id, g.*, g.session_version = sessions.version OR EXISTS (SELECT FROM session_versions v
 				WHERE v.organization_id = g.organization_id AND v.session_id = g.session_id
 					AND v.version = g.session_version) AS version_exists,
-			g.text_hash, CASE WHEN t.session_id IS NOT NULL THEN `+signedTextHashSQL+` END AS stored_hash,
+			CASE WHEN t.session_id IS NOT NULL THEN `+signedTextHashSQL+` END AS stored_hash,
 			g.session_version >= `+presentSQL+` AS closes_note, `+hashSQL+` AS present_hash
 		FROM found
 		JOIN session_signatures g ON g.organization_id = found.organization_id AND g.session_id = found.session_id

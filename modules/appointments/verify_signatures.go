@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-
-	"omnirapeutic/platform/scheduling"
 )
 
 // signatureFacts are the facts about a signature that must agree.
@@ -15,12 +13,9 @@ type signatureFacts struct {
 	OrganizationID  uuid.UUID
 	AuthorizationID uuid.UUID // of the first patient; a discrepancy is reported there
 	SessionID       uuid.UUID
-	ID              uuid.UUID
-	Role            scheduling.Signer
-	SessionVersion  int
-	VersionExists   bool   // whether the session has the signed version
-	TextHash        []byte // as the signature names it
-	StoredHash      []byte // of the stored signed text; nil: there is none
+	Signature
+	VersionExists bool   // whether the session has the signed version
+	StoredHash    []byte // of the stored signed text; nil: there is none
 	// ClosesNote reports whether the signed version is the present one, so that the text is closed.
 	ClosesNote  bool
 	PresentHash []byte // of the present text of the note
@@ -34,9 +29,15 @@ type verifiedAddendum struct {
 	Addendum
 }
 
-// compareSignature checks that a signature names an existing version of the session, and that the
-// signed text is stored unchanged. While the signature closes the note, the note must have that text.
+// compareSignature checks that a signature has the hash of its fields and names an existing version of
+// the session, and that the signed text is stored unchanged. While the signature closes the note, the
+// note must have that text.
 func (c *comparison) compareSignature(g signatureFacts) {
+	if computed := g.hashOf(g.SessionID); g.Hash != nil && !bytes.Equal(g.Hash, computed) {
+		c.report("signature", uuid.Nil,
+			fmt.Sprintf("signature %s under session %s with the hash %s", g.ID, g.SessionID, hex.EncodeToString(computed)),
+			"the hash "+hex.EncodeToString(g.Hash))
+	}
 	if !g.VersionExists {
 		c.report("signature", uuid.Nil,
 			fmt.Sprintf("a signature as %s of an existing version of session %s", g.Role, g.SessionID),

@@ -10,9 +10,10 @@ import (
 
 // settings are the server's settings, in file order.
 func (c *cluster) settings() string {
-	durability, buffers := "on", sharedBuffers()
+	durability, buffers, predicateLocks := "on", sharedBuffers(), 64
 	if c.options.Volatile {
-		durability, buffers = "off", 32
+		// Tests have many databases. A slow transaction in one of them keeps the locks of all.
+		durability, buffers, predicateLocks = "off", 32, 256
 	}
 	return fmt.Sprintf(`# Written by omnirapeutic at each start; changes here are lost.
 listen_addresses = ''                          # the socket is the only way in
@@ -25,6 +26,7 @@ synchronous_commit = %[3]s
 full_page_writes = %[3]s
 wal_level = replica
 shared_buffers = %[4]dMB
+max_pred_locks_per_transaction = %[5]d
 random_page_cost = 1.1                         # disks that seek for nothing
 jit = off                                      # plans here are short
 timezone = 'UTC'
@@ -37,7 +39,7 @@ log_parameter_max_length_on_error = 0
 log_error_verbosity = terse
 log_min_error_statement = panic
 log_line_prefix = '%%m [%%p] '
-`, c.socketDir, c.options.MaxConnections, durability, buffers)
+`, c.socketDir, c.options.MaxConnections, durability, buffers, predicateLocks)
 }
 
 // writeSettings writes the settings to a separate file that the cluster's configuration
