@@ -305,7 +305,7 @@ func TestLineIsBlockedByAMissingNote(t *testing.T) {
 	o := openBillingOffice(t)
 	session := o.deliver(t, o.authorization, 2)
 	o.Admin().Patch(t, "/service-codes/"+o.Own.ServiceCode.String(),
-		harness.Body{"note": harness.Body{"minLength": 5}}).OK(t)
+		harness.Body{"note": harness.Body{"minLength": 5, "startsOn": "2020-01-01"}}).OK(t)
 	require.Equal(t, []string{"missing-note"}, reasonsOf(o.lines(t, "")[0]))
 	o.Admin().Put(t, session+"/note", harness.Body{"narrative": "Two new mands."}).OK(t)
 	require.Empty(t, reasonsOf(o.lines(t, "&state=READY")[0]))

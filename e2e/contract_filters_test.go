@@ -129,7 +129,7 @@ func awaitingAndNot(t *testing.T, c *harness.Clinic) string {
 	c.Admin().Patch(t, c.UserWithRole(t, c.Admin(), rbac.Admin), harness.Body{"practitionerId": own}).OK(t)
 	service := addService(t, c, "97152")
 	c.Admin().Patch(t, "/service-codes/"+service.String(),
-		harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}}}).OK(t)
+		harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}, "startsOn": "2020-01-01"}}).OK(t)
 	path := c.Authorize(t, 20, harness.Body{"serviceCodeId": service})
 	for i, b := range []harness.Body{{}, {"narrative": "Complete."}} {
 		at := c.Ago(time.Duration(40+2*i) * time.Hour)

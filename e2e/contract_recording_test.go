@@ -740,7 +740,9 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 // recordNotes writes and signs the note of a session.
 func (s *recording) recordNotes(admin, technician harness.Caller, session string) {
 	s.record(admin, "changeServiceCode", "Notes are required", "/service-codes/"+s.c.Own.ServiceCode.String(), harness.Body{
-		"note": harness.Body{"sections": []any{"plan"}, "signers": []any{"TECHNICIAN", "CAREGIVER"}, "dueHours": 48},
+		"note": harness.Body{
+			"sections": []any{"plan"}, "signers": []any{"TECHNICIAN", "CAREGIVER"}, "dueHours": 48, "startsOn": "2026-02-26",
+		},
 	})
 	s.record(admin, "countConflicts", "Sessions that cannot be billed", "/sessions/conflicts?from=2026-02-01", nil)
 	s.record(technician.WithHeader("Idempotency-Key", "note-27-feb"), "writeNote", "A draft", session+"/note", harness.Body{

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -47,9 +48,12 @@ func (n *noting) link(t *testing.T, role rbac.Role, practitioner uuid.UUID) {
 		practitioner, n.Own.ID, string(role))
 }
 
+// require sets the requirements for notes of all sessions, unless the rule names a first day.
 func (n *noting) require(t *testing.T, rule harness.Body) {
 	t.Helper()
-	n.Admin().Patch(t, "/service-codes/"+n.Own.ServiceCode.String(), harness.Body{"note": rule}).OK(t)
+	b := harness.Body{"startsOn": "2020-01-01"}
+	maps.Copy(b, rule)
+	n.Admin().Patch(t, "/service-codes/"+n.Own.ServiceCode.String(), harness.Body{"note": b}).OK(t)
 }
 
 // session completes an appointment of the technician, and returns the path of its session.
@@ -129,8 +133,8 @@ func TestServiceCodeRequiresANote(t *testing.T) {
 	require.Equal(t, want, c.Admin().Get(t, code).OK(t).Body["note"])
 	changed := c.Admin().Patch(t, code, harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}}}).OK(t)
 	require.Equal(t, map[string]any{
-		"minLength": 0.0, "sections": []any{}, "signers": []any{"TECHNICIAN"}, "dueHours": nil, "startsOn": nil,
-	}, changed.Body["note"], "a change replaces the requirements as a whole")
+		"minLength": 0.0, "sections": []any{}, "signers": []any{"TECHNICIAN"}, "dueHours": nil, "startsOn": c.Date(t, 0),
+	}, changed.Body["note"], "a change replaces the requirements as a whole, from today on")
 	for name, wrong := range map[string]harness.Body{
 		"another section": {"sections": []any{"mood"}}, "another role": {"signers": []any{"PATIENT"}},
 		"a role twice": {"signers": []any{"TECHNICIAN", "TECHNICIAN"}}, "no time": {"dueHours": 0},
@@ -441,7 +445,7 @@ func TestWorklistOfNotes(t *testing.T) {
 	n.Admin().Post(t, late+"/void", harness.Body{"appointment": "CANCELLED", "reason": "The family did not come."}).OK(t)
 	require.Empty(t, n.conflicts(t, late), "a voided session needs no note")
 	n.require(t, harness.Body{"startsOn": n.Date(t, 1)})
-	require.Empty(t, n.conflicts(t, missing), "earlier sessions need no note")
+	require.NotEmpty(t, n.conflicts(t, missing), "earlier sessions keep their requirements")
 	n.require(t, nil)
 	require.Equal(t, "NONE", state(t, n, missing))
 	n.Admin().Get(t, "/sessions?conflict=mood").Refused(t, http.StatusUnprocessableEntity, "validation-failed")
@@ -742,4 +746,46 @@ func brokenChecks(verified harness.Answer) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// TestNoteRuleOfTheServiceDateCounts makes the rules stricter after sessions took place.
+func TestNoteRuleOfTheServiceDateCounts(t *testing.T) {
+	t.Parallel()
+	n := openNotes(t, nil)
+	code := "/service-codes/" + n.Own.ServiceCode.String()
+	at := func(day int) string {
+		start := n.At(t, day, "10:00")
+		if day == 0 {
+			start = n.Ago(2 * time.Hour)
+		}
+		booked := n.Book(t, n.Booking(n.authorization, n.own, start, time.Hour))
+		return "/sessions/" + completed(t, n.Clinic, booked, harness.Body{"narrative": "Two new mands."})
+	}
+	older, yesterday, today := at(-3), at(-1), at(0)
+	change := func(note any) harness.Answer { return n.Admin().Patch(t, code, harness.Body{"note": note}).OK(t) }
+	conflicts := func() [][]string {
+		return [][]string{n.conflicts(t, older), n.conflicts(t, yesterday), n.conflicts(t, today)}
+	}
+	none, missing, unsigned := []string{}, []string{"missing-note"}, []string{"unsigned"}
+
+	changed := change(harness.Body{"minLength": 1000})
+	require.Equal(t, [][]string{none, none, missing}, conflicts(), "a new rule begins today")
+	require.Equal(t, []any{"0001-01-01", n.Date(t, 0)}, columnOf(changed.Body["noteRules"], "startsOn"))
+	version := changed.Number(t, "version")
+	require.Equal(t, version, change(harness.Body{"minLength": 1000}).Number(t, "version"), "the same rule again")
+
+	change(harness.Body{"signers": []any{"TECHNICIAN"}, "startsOn": n.Date(t, -2)})
+	require.Equal(t, [][]string{none, unsigned, missing}, conflicts(), "an earlier day is possible; later rules stay")
+	require.Equal(t, false, n.note(t, older).Body["required"])
+	require.Equal(t, true, n.note(t, yesterday).Body["required"])
+
+	changed = change(harness.Body{"minLength": 2000, "startsOn": n.Date(t, 5)})
+	require.Equal(t, [][]string{none, unsigned, missing}, conflicts())
+	require.Equal(t, 1000.0, changed.Body["note"].(map[string]any)["minLength"], "the rule of today")
+	changed = change(nil)
+	require.Equal(t, [][]string{none, unsigned, none}, conflicts(), "no note is required from today on")
+	require.Nil(t, changed.Body["note"])
+	require.Equal(t, []any{"0001-01-01", n.Date(t, -2), n.Date(t, 0), n.Date(t, 5)},
+		columnOf(changed.Body["noteRules"], "startsOn"), "a planned rule stays")
+	require.Equal(t, changed.Body, n.Admin().Get(t, code).OK(t).Body)
 }

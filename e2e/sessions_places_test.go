@@ -359,7 +359,9 @@ func TestClockInAndClockOut(t *testing.T) {
 	require.Nil(t, started.Body["clockedOutAt"])
 
 	c.Clock.Advance(6 * time.Minute)
-	out := c.Admin().Post(t, booked+"/clock-out", harness.Body{"coordinates": harness.Body{"latitude": 40.72, "longitude": 0}}).OK(t)
+	out := c.Admin().Post(t, booked+"/clock-out", harness.Body{
+		"coordinates": harness.Body{"latitude": 40.72, "longitude": 0},
+	}).OK(t)
 	require.NotNil(t, out.Body["clockedOutAt"])
 	require.Equal(t, "IN_PROGRESS", out.Text("status"))
 	c.Clock.Advance(6 * time.Minute)

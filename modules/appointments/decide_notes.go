@@ -155,13 +155,13 @@ type NoteStatus struct {
 	Conflicts       []ConflictKind // what keeps the session from being billed; sorted
 }
 
-// ruleFor returns the rule that applies to the session, or nil.
-func ruleFor(s Session, rules map[uuid.UUID]scheduling.NoteRule, service uuid.UUID) *scheduling.NoteRule {
-	rule, exists := rules[service]
-	if !exists || s.VoidedAt != nil || !rule.StartsOn.IsZero() && s.ServiceDate.Before(rule.StartsOn) {
+// ruleFor returns the rule for the session's note that is in force on its service date, or nil.
+func ruleFor(s Session, rules map[uuid.UUID][]scheduling.DatedNoteRule, service uuid.UUID) *scheduling.NoteRule {
+	if s.VoidedAt != nil {
 		return nil
 	}
-	return &rule
+	inForce, _ := scheduling.RuleOn(rules[service], s.ServiceDate)
+	return inForce.Rule
 }
 
 // noteStatusOf returns the state of a session's note at a time.

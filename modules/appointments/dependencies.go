@@ -30,8 +30,9 @@ type Directory interface {
 	ChangeOrganization(ctx context.Context, c directory.OrganizationChange) (directory.Organization, error)
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error)
-	// NoteRules returns the requirements for notes of the caller's organization, by service code.
-	NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error)
+	// NoteRules returns the rules for notes of the caller's organization, by service code and in order of
+	// their first days.
+	NoteRules(ctx context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error)
 	// ServicePairs returns the services of the caller's organization that may run together.
 	ServicePairs(ctx context.Context) (directory.ServicePairs, error)
 }

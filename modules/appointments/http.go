@@ -12,8 +12,9 @@ import (
 // Routes returns the operations of this module's API.
 func (s *Service) Routes() []httpx.Route {
 	return slices.Concat(
-		s.bookingRoutes(), s.scheduleRoutes(), s.clockRoutes(), s.statusRoutes(), s.sessionRoutes(), s.visitRoutes(), s.noteRoutes(),
-		s.correctionRoutes(), s.previewRoutes(), s.renewalRoutes(), s.timeZoneRoutes(), s.availabilityRoutes(), s.feedRoutes(),
+		s.bookingRoutes(), s.scheduleRoutes(), s.clockRoutes(), s.statusRoutes(), s.sessionRoutes(),
+		s.visitRoutes(), s.noteRoutes(), s.correctionRoutes(), s.previewRoutes(), s.renewalRoutes(),
+		s.timeZoneRoutes(), s.availabilityRoutes(), s.feedRoutes(),
 	)
 }
 

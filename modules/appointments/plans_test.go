@@ -108,10 +108,10 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
 		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),
 		"sessions with conflicts": func(ctx context.Context) error {
-			rules := map[uuid.UUID]scheduling.NoteRule{idFrom("c1"): {
+			rules := map[uuid.UUID][]scheduling.DatedNoteRule{idFrom("c1"): {{StartsOn: scheduling.Always, Rule: &scheduling.NoteRule{
 				Sections: []scheduling.NoteSection{scheduling.Plan}, DueHours: new(24),
 				Signers: []scheduling.Signer{scheduling.TechnicianSigns, scheduling.SupervisorSigns},
-			}}
+			}}}}
 			n := narrowing{
 				conflicts: ConflictKinds(), awaiting: new(true), arguments: conflictArguments{rules: rules, now: someday}, own: who, beyondOwn: true,
 			}

@@ -148,14 +148,16 @@ const (
 func noteRuleSQL(condition string) string {
 	return `EXISTS (SELECT FROM appointments a
 		JOIN jsonb_to_recordset(CAST(@note_rules AS jsonb)) AS r (service_code_id uuid, min_length integer,
-			sections jsonb, signers jsonb, due_hours integer, starts_on date) ON r.service_code_id = a.service_code_id
+			sections jsonb, signers jsonb, due_hours integer, starts_on date, ends_before date)
+			ON r.service_code_id = a.service_code_id
 		WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id
-			AND (r.starts_on IS NULL OR sessions.service_date >= r.starts_on) AND ` + condition + `)`
+			AND sessions.service_date >= r.starts_on
+			AND (r.ends_before IS NULL OR sessions.service_date < r.ends_before) AND ` + condition + `)`
 }
 
 // conflictArguments are the named arguments of the conditions.
 type conflictArguments struct {
-	rules    map[uuid.UUID]scheduling.NoteRule
+	rules    map[uuid.UUID][]scheduling.DatedNoteRule
 	exceeded []authorization.ExceededCap
 	pairs    []directory.ServicePair // the services that may run together
 	now      time.Time
@@ -183,17 +185,26 @@ type noteRuleRow struct {
 	Sections      []scheduling.NoteSection `json:"sections"`
 	Signers       []scheduling.Signer      `json:"signers"`
 	DueHours      *int                     `json:"due_hours"`
-	StartsOn      *string                  `json:"starts_on"`
+	StartsOn      calendar.Date            `json:"starts_on"`
+	EndsBefore    *calendar.Date           `json:"ends_before"` // the first day of the next rule; nil: none follows
 }
 
 func (a conflictArguments) named() (map[string]any, error) {
 	rows := []noteRuleRow{}
-	for id, r := range a.rules {
-		row := noteRuleRow{id, r.MinLength, r.Sections, r.Signers, r.DueHours, nil}
-		if !r.StartsOn.IsZero() {
-			row.StartsOn = new(r.StartsOn.String())
+	for id, rules := range a.rules {
+		for i, r := range rules {
+			if r.Rule == nil {
+				continue
+			}
+			row := noteRuleRow{
+				ServiceCodeID: id, MinLength: r.Rule.MinLength, Sections: r.Rule.Sections, Signers: r.Rule.Signers,
+				DueHours: r.Rule.DueHours, StartsOn: r.StartsOn,
+			}
+			if i+1 < len(rules) {
+				row.EndsBefore = new(rules[i+1].StartsOn)
+			}
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
 	}
 	rules, err := json.Marshal(rows)
 	if err != nil {

@@ -99,7 +99,8 @@ func (c Change) Empty() bool { return !c.TotalUnits.Given && !c.givesTerms() }
 
 // givesTerms reports whether the change includes fields that are not in the ledger.
 func (c Change) givesTerms() bool {
-	return c.InsuranceID.Given || c.AuthNumber.Given || c.Modifiers.Given || c.StartDate.Given || c.EndDate.Given || c.Status.Given ||
+	return c.InsuranceID.Given || c.AuthNumber.Given || c.Modifiers.Given || c.StartDate.Given ||
+		c.EndDate.Given || c.Status.Given ||
 		c.Caps.Given || c.Notes.Given
 }
 
@@ -137,5 +138,6 @@ func (a Authorization) With(c Change) (Authorization, error) {
 
 func (a Authorization) sameTerms(b Authorization) bool {
 	return equal(a.InsuranceID, b.InsuranceID) && equal(a.AuthNumber, b.AuthNumber) && a.Modifiers == b.Modifiers &&
-		equal(a.Notes, b.Notes) && a.Caps.equal(b.Caps) && a.StartDate == b.StartDate && a.EndDate == b.EndDate && a.Decision == b.Decision
+		equal(a.Notes, b.Notes) && a.Caps.equal(b.Caps) && a.StartDate == b.StartDate &&
+		a.EndDate == b.EndDate && a.Decision == b.Decision
 }

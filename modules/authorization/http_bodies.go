@@ -124,8 +124,9 @@ type ChangeRequest struct {
 // Change returns the requested change.
 func (r ChangeRequest) Change() Change {
 	return Change{
-		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, Modifiers: r.modifiers(), TotalUnits: r.TotalUnits,
-		StartDate: r.StartDate, EndDate: r.EndDate, Status: r.Status, Caps: r.change(), Notes: r.Notes, Reason: r.Reason,
+		Match: r.IfMatch, InsuranceID: r.InsuranceID, AuthNumber: r.AuthNumber, Modifiers: r.modifiers(),
+		TotalUnits: r.TotalUnits,
+		StartDate:  r.StartDate, EndDate: r.EndDate, Status: r.Status, Caps: r.change(), Notes: r.Notes, Reason: r.Reason,
 	}
 }
 

@@ -50,7 +50,8 @@ func (store) several(r *reading) db.Query {
 		r.rows = append(r.rows, Authorization{})
 		a := &r.rows[len(r.rows)-1]
 		return scan(&a.OrganizationID, &a.ID, &a.PatientID, &a.InsuranceID, &a.ServiceCodeID, &a.AuthNumber,
-			&a.Modifiers, &a.Total, &a.Used, &a.Scheduled, &a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.UnitsByDate,
+			&a.Modifiers, &a.Total, &a.Used, &a.Scheduled,
+			&a.Caps.Day, &a.Caps.Week, &a.Caps.Month, &a.Caps.Total, &a.UnitsByDate,
 			&a.StartDate, &a.EndDate, &a.Decision, &a.Notes, &a.Version, &a.CreatedAt, &a.UpdatedAt,
 			&a.InitialUnits, &a.LastSequence, &a.LastHash, &a.NextExpiry)
 	}
@@ -58,7 +59,8 @@ func (store) several(r *reading) db.Query {
 		SELECT a.* FROM generate_subscripts($1::uuid[], 1) AS k (index)
 		CROSS JOIN LATERAL (
 			SELECT t.organization_id, t.id, t.patient_id, t.insurance_id, t.service_code_id, t.auth_number,
-				t.modifiers, t.total_units, t.used_units, t.scheduled_units, t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
+				t.modifiers, t.total_units, t.used_units, t.scheduled_units,
+				t.cap_day, t.cap_week, t.cap_month, t.cap_total, t.booked_by_date,
 				t.start_date, t.end_date, t.status, t.notes, t.version, t.created_at, t.updated_at,
 				t.initial_units, t.last_sequence, t.last_hash, t.next_expiry
 			FROM authorizations t WHERE t.organization_id = ($1::uuid[])[k.index] AND t.id = ($2::uuid[])[k.index] OFFSET 0) a`}

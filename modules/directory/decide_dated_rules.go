@@ -23,6 +23,13 @@ func withRule[R scheduling.Dated](rules []R, added R, today calendar.Date) []R {
 	return slices.Insert(changed, at, added)
 }
 
+// withNoteRule returns a copy of the rules with the added one, which replaces a rule of the same day. Rules of
+// other days stay.
+func withNoteRule(rules []scheduling.DatedNoteRule, added scheduling.DatedNoteRule) []scheduling.DatedNoteRule {
+	same := func(r scheduling.DatedNoteRule) bool { return r.StartsOn == added.StartsOn }
+	return withRule(slices.DeleteFunc(slices.Clone(rules), same), added, added.StartsOn)
+}
+
 // checkDays returns an error for the field of the first day if two rules begin on one day.
 func checkDays[R scheduling.Dated](rules []R, field string) []fault.Field {
 	for i, rule := range rules {

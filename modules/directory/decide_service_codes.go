@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 
@@ -33,12 +34,42 @@ func (c *ServiceCode) normalize(calendar.Date) []fault.Field {
 	c.RequiredCredentials = sortedCopy(c.RequiredCredentials)
 	fieldErrors = append(fieldErrors, checkCodes(c.SupervisedCredentials, supervisedPath)...)
 	c.SupervisedCredentials = sortedCopy(c.SupervisedCredentials)
-	if c.Note != nil {
-		var noteErrors []fault.Field
-		c.Note, noteErrors = normalNoteRule(*c.Note)
+	changes := []scheduling.DatedNoteRule{}
+	for _, change := range c.NoteChanges {
+		normal, noteErrors := normalNoteRule(change.Rule)
 		fieldErrors = append(fieldErrors, noteErrors...)
+		changes = append(changes, scheduling.DatedNoteRule{StartsOn: change.StartsOn, Rule: normal})
 	}
-	return fieldErrors
+	c.NoteChanges = changes
+	var noteErrors []fault.Field
+	c.Note, noteErrors = normalNoteRule(c.Note)
+	return append(fieldErrors, noteErrors...)
+}
+
+// changeNote adds the rule to the changes of rules for notes, unless it equals the one in force. It begins
+// today unless it names another day.
+func (c *ServiceCode) changeNote(rule *scheduling.NoteRule, today calendar.Date) {
+	added := scheduling.DatedNoteRule{StartsOn: today, Rule: rule}
+	if rule != nil {
+		if rule.StartsOn.IsZero() {
+			rule.StartsOn = today
+		}
+		added.StartsOn = rule.StartsOn
+	}
+	current, _ := scheduling.RuleOn(c.noteRules(), added.StartsOn)
+	if normal, _ := normalNoteRule(rule); !sameRequirements(current.Rule, normal) {
+		c.NoteChanges = withNoteRule(c.NoteChanges, added)
+	}
+}
+
+// sameRequirements reports whether two rules differ in their first days at most.
+func sameRequirements(a, b *scheduling.NoteRule) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	x.StartsOn, y.StartsOn = calendar.Date{}, calendar.Date{}
+	return reflect.DeepEqual(x, y)
 }
 
 // The limits of requirements for notes.
@@ -54,8 +85,12 @@ var (
 	signers = []scheduling.Signer{scheduling.TechnicianSigns, scheduling.SupervisorSigns, scheduling.CaregiverSigns}
 )
 
-// normalNoteRule returns the rule with sorted lists, and an error for each invalid field.
-func normalNoteRule(r scheduling.NoteRule) (*scheduling.NoteRule, []fault.Field) {
+// normalNoteRule returns a copy of the rule with sorted lists, and an error for each invalid field.
+func normalNoteRule(given *scheduling.NoteRule) (*scheduling.NoteRule, []fault.Field) {
+	if given == nil {
+		return nil, nil
+	}
+	r := *given
 	var fieldErrors []fault.Field
 	if r.MinLength < 0 || r.MinLength > maxNoteLength {
 		fieldErrors = append(fieldErrors, fault.Field{

@@ -45,7 +45,8 @@ type NoteRequirements struct {
 	Signers []scheduling.Signer `json:"signers" validate:"max=3,dive,oneof=TECHNICIAN SUPERVISOR CAREGIVER"`
 	// The number of hours after the session's end until the note is late. Null if it is never late.
 	DueHours *int `json:"dueHours" validate:"omitempty,min=1,max=8760"`
-	// The first service date that needs a note. Null if all need one.
+	// The first service date of the requirements. Null if they have always applied. The default of a change is today,
+	// in the organization's time zone.
 	StartsOn calendar.Date `json:"startsOn" null:"true"`
 }
 
@@ -104,8 +105,8 @@ type ServiceCodeChange struct {
 	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// Whether the code is in use.
 	Active patch.Field[bool] `json:"active"`
-	// The requirements for the notes of its sessions. They replace the previous ones as a whole; null
-	// removes them.
+	// The requirements for the notes of its sessions from `startsOn` on. They replace the previous ones as a whole.
+	// Null: no note is required from today on. Earlier sessions keep the requirements of their service date.
 	Note patch.Clearable[NoteRequirements] `json:"note"`
 }
 
@@ -128,8 +129,17 @@ type serviceCodeBody struct {
 	SupervisedCredentials []string `json:"supervisedCredentials"`
 	// Whether the code is still in use.
 	Active bool `json:"active"`
-	// The requirements for the notes of its sessions. Null if no note is required.
+	// The requirements for notes of today. Null if no note is required.
 	Note *NoteRequirements `json:"note"`
+	// All requirements for notes, sorted by first day. Each applies until the next one begins.
+	NoteRules []datedNoteBody `json:"noteRules"`
+}
+
+// datedNoteBody has the requirements for notes from a service date on.
+type datedNoteBody struct {
+	// The first service date. 0001-01-01 means that they have always applied.
+	StartsOn calendar.Date     `json:"startsOn"`
+	Note     *NoteRequirements `json:"note"` // The requirements. Null if no note is required.
 }
 
 // Location returns the path of the service code.
@@ -138,7 +148,10 @@ func (b serviceCodeBody) Location() string { return apiPath + "/service-codes/" 
 func serviceCodeBodyOf(c ServiceCode) serviceCodeBody {
 	return serviceCodeBody{
 		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials,
-		c.SupervisedCredentials, c.Active, noteRequirementsOf(c.Note),
+		c.SupervisedCredentials, c.Active, noteRequirementsOf(c.PresentNote),
+		httpx.Bodies(c.noteRules(), func(r scheduling.DatedNoteRule) datedNoteBody {
+			return datedNoteBody{r.StartsOn, noteRequirementsOf(r.Rule)}
+		}),
 	}
 }
 

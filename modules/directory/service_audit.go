@@ -151,7 +151,8 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 	return recordedFields{
 		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
 		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
-		"note": plain(recordedNoteRuleOf(c.Note)), "supervisedCredentials": plain(c.SupervisedCredentials),
+		"note": plain(recordedNoteRuleOf(c.Note)), "noteChanges": plain(recordedNoteChangesOf(c.NoteChanges)),
+		"supervisedCredentials": plain(c.SupervisedCredentials),
 	}
 }
 
@@ -177,6 +178,20 @@ func recordedNoteRuleOf(r *scheduling.NoteRule) *recordedNoteRule {
 		return nil
 	}
 	return new(recordedNoteRule(*r))
+}
+
+// recordedNoteChange is a change of the requirements for notes in the audit trail.
+type recordedNoteChange struct {
+	StartsOn calendar.Date     `json:"startsOn"`
+	Note     *recordedNoteRule `json:"note"`
+}
+
+func recordedNoteChangesOf(changes []scheduling.DatedNoteRule) []recordedNoteChange {
+	recorded := make([]recordedNoteChange, len(changes))
+	for i, c := range changes {
+		recorded[i] = recordedNoteChange{c.StartsOn, recordedNoteRuleOf(c.Rule)}
+	}
+	return recorded
 }
 
 // recordedPairs are an organization's service pairs in the audit trail.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -16,8 +17,32 @@ type ServiceCode struct {
 	// SupervisedCredentials are credentials whose holders render the service only under supervision; sorted.
 	SupervisedCredentials []string `gorm:"serializer:json"`
 	Active                bool     // whether the code is still in use
-	// The requirements for the notes of its sessions; nil: no note is required.
+	// Note is the rule for the notes of its sessions until the first of NoteChanges begins; nil: no note is
+	// required.
 	Note *scheduling.NoteRule `gorm:"serializer:json"`
+	// NoteChanges are sorted by first day.
+	NoteChanges []scheduling.DatedNoteRule `gorm:"serializer:json"`
+	// PresentNote is the rule of today, in the organization's time zone; nil: no note is required.
+	PresentNote *scheduling.NoteRule `gorm:"-"`
+}
+
+// noteRules returns all rules for notes, sorted by first day. The first one has always applied.
+func (c ServiceCode) noteRules() []scheduling.DatedNoteRule {
+	rules := []scheduling.DatedNoteRule{{StartsOn: scheduling.Always, Rule: c.Note}}
+	if c.Note != nil && c.Note.StartsOn.After(scheduling.Always) {
+		rules = []scheduling.DatedNoteRule{{StartsOn: scheduling.Always}, {StartsOn: c.Note.StartsOn, Rule: c.Note}}
+	}
+	for _, change := range c.NoteChanges {
+		rules = withNoteRule(rules, change)
+	}
+	return rules
+}
+
+// withPresentNote returns the service code with the rule of the day as the present one.
+func (c ServiceCode) withPresentNote(today calendar.Date) ServiceCode {
+	present, _ := scheduling.RuleOn(c.noteRules(), today)
+	c.PresentNote = present.Rule
+	return c
 }
 
 // ServiceCodeFilter narrows a list of service codes. Zero values match every service code.

@@ -18,29 +18,51 @@ var serviceCodes = crud[ServiceCode, *ServiceCode]{
 
 // CreateServiceCode creates a service code. Errors: [fault.ErrInvalid], [ErrServiceCodeTaken].
 func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (ServiceCode, error) {
-	return serviceCodes.create(ctx, s, ServiceCode{
+	today, err := s.today(ctx)
+	if err != nil {
+		return ServiceCode{}, err
+	}
+	created, err := serviceCodes.create(ctx, s, ServiceCode{
 		Code: n.Code, Description: n.Description,
 		Track:               cmp.Or(n.Track, defaultTracks[n.Code], scheduling.Direct),
 		UnitMinutes:         cmp.Or(n.UnitMinutes, defaultUnitMinutes),
 		RequiredCredentials: n.RequiredCredentials, SupervisedCredentials: n.SupervisedCredentials,
 		Active: n.Active == nil || *n.Active, Note: n.Note.rule(),
 	})
+	return created.withPresentNote(today), err
 }
 
 // ServiceCode returns a service code. The error is [ErrServiceCodeNotFound].
 func (s *Service) ServiceCode(ctx context.Context, id uuid.UUID) (ServiceCode, error) {
-	return serviceCodes.get(ctx, s, id)
+	today, err := s.today(ctx)
+	if err != nil {
+		return ServiceCode{}, err
+	}
+	found, err := serviceCodes.get(ctx, s, id)
+	return found.withPresentNote(today), err
 }
 
 // ServiceCodes lists service codes.
 func (s *Service) ServiceCodes(ctx context.Context, f ServiceCodeFilter) ([]ServiceCode, error) {
-	return serviceCodes.list(ctx, s, f.Page, equals("code", f.Code))
+	today, err := s.today(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := serviceCodes.list(ctx, s, f.Page, equals("code", f.Code))
+	for i := range found {
+		found[i] = found[i].withPresentNote(today)
+	}
+	return found, err
 }
 
 // ChangeServiceCode changes a service code. Errors: [patch.ErrStale], [ErrServiceCodeNotFound],
 // [fault.ErrInvalid], [ErrServiceCodeTaken].
 func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (ServiceCode, error) {
-	return serviceCodes.change(ctx, s, c.ID, c.Match, func(code *ServiceCode) {
+	today, err := s.today(ctx)
+	if err != nil {
+		return ServiceCode{}, err
+	}
+	changed, err := serviceCodes.change(ctx, s, c.ID, c.Match, func(code *ServiceCode) {
 		c.Code.Apply(&code.Code)
 		c.Description.Apply(&code.Description)
 		c.Track.Apply(&code.Track)
@@ -49,18 +71,19 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 		c.SupervisedCredentials.Apply(&code.SupervisedCredentials)
 		c.Active.Apply(&code.Active)
 		if c.Note.Given {
-			code.Note = c.Note.Value.rule()
+			code.changeNote(c.Note.Value.rule(), today)
 		}
 	})
+	return changed.withPresentNote(today), err
 }
 
-// NoteRules returns the requirements for notes of the caller's organization, by service code. It
-// omits services without requirements. It joins the transaction of the context.
-func (s *Service) NoteRules(ctx context.Context) (map[uuid.UUID]scheduling.NoteRule, error) {
+// NoteRules returns the rules for notes of the caller's organization, by service code and in order of their first
+// days. It omits services that have never required a note. It joins the transaction of the context.
+func (s *Service) NoteRules(ctx context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error) {
 	found, err := s.store.withNoteRules(ctx)
-	rules := make(map[uuid.UUID]scheduling.NoteRule, len(found))
+	rules := make(map[uuid.UUID][]scheduling.DatedNoteRule, len(found))
 	for _, code := range found {
-		rules[code.ID] = *code.Note
+		rules[code.ID] = code.noteRules()
 	}
 	return rules, err
 }

@@ -6,7 +6,7 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// withNoteRules returns the organization's service codes that require notes, without their other
+// withNoteRules returns the organization's service codes with rules for notes, without their other
 // parts. Index: the primary key.
 func (store) withNoteRules(ctx context.Context) ([]ServiceCode, error) {
 	tx, _, err := db.Tenant(ctx)
@@ -14,6 +14,6 @@ func (store) withNoteRules(ctx context.Context) ([]ServiceCode, error) {
 		return nil, err
 	}
 	var found []ServiceCode
-	err = tx.Where("note IS NOT NULL").Find(&found).Error
+	err = tx.Where("note IS NOT NULL OR note_changes <> '[]'").Find(&found).Error
 	return found, err
 }

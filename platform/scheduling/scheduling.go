@@ -116,6 +116,15 @@ type NoteRule struct {
 	StartsOn  calendar.Date // the first service date to which the rule applies; zero: all
 }
 
+// DatedNoteRule is the rule for notes that applies from a service date until the next one begins.
+type DatedNoteRule struct {
+	StartsOn calendar.Date
+	Rule     *NoteRule // nil: no note is required
+}
+
+// FirstDay returns the first service date of the rule.
+func (r DatedNoteRule) FirstDay() calendar.Date { return r.StartsOn }
+
 // NoteSection is the name of a section of a note.
 type NoteSection string
 

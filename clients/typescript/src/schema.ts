@@ -5777,6 +5777,16 @@ export interface components {
              */
             code: "database-unavailable";
         };
+        /** @description DatedNote has the requirements for notes from a service date on. */
+        DatedNote: {
+            /**
+             * Format: date
+             * @description The first service date. 0001-01-01 means that they have always applied.
+             */
+            startsOn: string;
+            /** @description The requirements. Null if no note is required. */
+            note: components["schemas"]["NoteRequirements"] | null;
+        };
         /** @description The delivery of one event to one webhook. */
         Delivery: {
             /** @description The id of the event. */
@@ -8056,7 +8066,7 @@ export interface components {
             dueHours: number | null;
             /**
              * Format: date
-             * @description The first service date that needs a note. Null if all need one.
+             * @description The first service date of the requirements. Null if they have always applied. The default of a change is today, in the organization's time zone.
              */
             startsOn: string | null;
         };
@@ -8072,7 +8082,7 @@ export interface components {
             dueHours?: number | null;
             /**
              * Format: date
-             * @description The first service date that needs a note. Null if all need one.
+             * @description The first service date of the requirements. Null if they have always applied. The default of a change is today, in the organization's time zone.
              */
             startsOn?: string | null;
         };
@@ -9694,8 +9704,10 @@ export interface components {
             supervisedCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
-            /** @description The requirements for the notes of its sessions. Null if no note is required. */
+            /** @description The requirements for notes of today. Null if no note is required. */
             note: components["schemas"]["NoteRequirements"] | null;
+            /** @description All requirements for notes, sorted by first day. Each applies until the next one begins. */
+            noteRules: components["schemas"]["DatedNote"][];
         };
         /** @description ServiceCodeChange changes the given fields of a service code. Required credentials are replaced as a whole. */
         ServiceCodeChange: {
@@ -9716,7 +9728,7 @@ export interface components {
             supervisedCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
-            /** @description The requirements for the notes of its sessions. They replace the previous ones as a whole; null removes them. */
+            /** @description The requirements for the notes of its sessions from `startsOn` on. They replace the previous ones as a whole. Null: no note is required from today on. Earlier sessions keep the requirements of their service date. */
             note?: components["schemas"]["NoteRequirementsInput"] | null;
         };
         /** @description Service code not found. */
@@ -13036,6 +13048,7 @@ export type DatabaseBusyProblem = components['schemas']['DatabaseBusyProblem'];
 export type DatabaseFullProblem = components['schemas']['DatabaseFullProblem'];
 export type DatabaseReadOnlyProblem = components['schemas']['DatabaseReadOnlyProblem'];
 export type DatabaseUnavailableProblem = components['schemas']['DatabaseUnavailableProblem'];
+export type DatedNote = components['schemas']['DatedNote'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryNotFoundProblem = components['schemas']['DeliveryNotFoundProblem'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];

@@ -1,4 +1,5 @@
--- Clock-ins and clock-outs of appointments, modifiers of authorizations, and dated modifier rules.
+-- Clock-ins and clock-outs of appointments, modifiers of authorizations, and dated rules for modifiers
+-- and notes.
 
 -- +goose Up
 -- When and where the practitioner clocked in and out, for electronic visit verification.
@@ -17,7 +18,12 @@ ALTER TABLE authorizations ADD COLUMN modifiers text NOT NULL DEFAULT '';
 -- first of them, modifier_rules apply.
 ALTER TABLE payers ADD COLUMN modifier_rule_changes jsonb NOT NULL DEFAULT '[]';
 
+-- Rules for notes that apply from a service date on: [{"StartsOn": …, "Rule": … or null}], in order. Before the first
+-- of them, the rule in note applies.
+ALTER TABLE service_codes ADD COLUMN note_changes jsonb NOT NULL DEFAULT '[]';
+
 -- +goose Down
+ALTER TABLE service_codes DROP COLUMN note_changes;
 ALTER TABLE payers DROP COLUMN modifier_rule_changes;
 ALTER TABLE authorizations DROP COLUMN modifiers;
 ALTER TABLE appointments
