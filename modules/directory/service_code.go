@@ -15,7 +15,7 @@ type ServiceCode struct {
 	UnitMinutes         int
 	RequiredCredentials []string `gorm:"-"` // the practitioner needs one of them; sorted; empty: none is needed
 	// SupervisedCredentials are credentials whose holders render the service only under supervision; sorted.
-	SupervisedCredentials []string `gorm:"serializer:json"`
+	SupervisedCredentials []string `gorm:"-"`
 	Active                bool     // whether the code is still in use
 	// Note is the rule for the notes of its sessions until the first of NoteChanges begins; nil: no note is
 	// required.

@@ -11,8 +11,8 @@ import (
 
 var serviceCodes = crud[ServiceCode, *ServiceCode]{
 	name: "service-code", notFound: ErrServiceCodeNotFound, valid: ServiceCode{Code: "0"},
-	loadParts: store{}.loadRequiredCredentials,
-	saveParts: store{}.saveRequiredCredentials,
+	loadParts: store{}.loadServiceCredentials,
+	saveParts: store{}.saveServiceCredentials,
 	recorded:  recordedServiceCode,
 }
 

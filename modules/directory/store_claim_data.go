@@ -62,6 +62,11 @@ func (s store) claimRows(ctx context.Context, patients, insurances []uuid.UUID) 
 			return found, err
 		}
 	}
+	if len(found.serviceCodes) > 0 {
+		if err := s.loadSupervised(ctx, found.serviceCodes); err != nil {
+			return found, err
+		}
+	}
 	if len(found.practitioners) == 0 {
 		return found, nil
 	}
