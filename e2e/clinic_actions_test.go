@@ -258,45 +258,51 @@ func (team *clinicTeam) correct(by harness.Caller, a *modelAppointment, c correc
 		team.post(by, "/sessions/"+a.session.id+"/correct", b, reasons...)
 		return false
 	}
-	changed := a.session.start != session.start || a.session.end != session.end || !slices.Equal(a.staff, was.staff)
+	same := a.session.start.Equal(session.start) && a.session.end.Equal(session.end) &&
+		slices.Equal(a.staff, was.staff) && a.session.accepted == session.accepted
 	stays := make([]bool, len(a.parts))
 	for i, p := range a.parts {
 		q := kept[i]
-		sameTime := p.start.Equal(q.start) && p.end.Equal(q.end) && a.minutes(p) == minutesThen(q, session)
 		units := 0
 		if !p.absent {
 			units = team.share(a, p)
 		}
-		stays[i] = p.authorization == q.authorization && units == q.units && p.absent == q.absent && sameTime &&
-			q.units == q.covered
-		changed = changed || !stays[i]
+		stays[i] = p.authorization == q.authorization && units == q.units && p.absent == q.absent &&
+			p.start.Equal(q.start) && p.end.Equal(q.end) && a.minutes(p) == minutesThen(q, session)
+		same = same && stays[i]
+		stays[i] = stays[i] && q.units == q.covered
 	}
-	if !changed {
-		undo()
-		team.post(by, "/sessions/"+a.session.id+"/correct", b)
-		return true
-	}
+	missing, saved := a.unauthorized(), team.numbers()
 	a.session.version++
 	a.session.content, a.session.change = a.session.version, "CORRECTED"
 	team.settle(a, before, func() []string {
-		for i, p := range a.parts {
-			if !stays[i] {
-				p.covered = 0
-			}
-		}
-		for i, p := range a.parts {
-			if stays[i] {
-				continue
-			}
-			p.units = 0
-			if !p.absent {
-				team.consume(p, team.share(a, p))
-			}
-		}
+		team.settleAgain(a, stays)
 		return nil
 	})
+	if same && a.unauthorized() == missing { // nothing has been granted since
+		saved.restore()
+		undo()
+	}
 	team.post(by, "/sessions/"+a.session.id+"/correct", b)
 	return true
+}
+
+// settleAgain takes back the units of the parts that change, and consumes the right ones.
+func (team *clinicTeam) settleAgain(a *modelAppointment, stays []bool) {
+	for i, p := range a.parts {
+		if !stays[i] {
+			p.covered = 0
+		}
+	}
+	for i, p := range a.parts {
+		if stays[i] {
+			continue
+		}
+		p.units = 0
+		if !p.absent {
+			team.consume(p, team.share(a, p))
+		}
+	}
 }
 
 // minutesThen returns the minutes of a part of an earlier version.

@@ -205,10 +205,9 @@ func tooLate(a *modelAppointment) string {
 	switch {
 	case a.session.signs("TECHNICIAN") || a.session.signs("SUPERVISOR"):
 		return "session-signed"
-	case a.session.exported:
-		return "session-exported"
+	default:
+		return "correction-too-late"
 	}
-	return "correction-too-late"
 }
 
 // otherGrant returns the patient's authorization of the other payer for the direct treatment, or nil.

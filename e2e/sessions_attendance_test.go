@@ -120,6 +120,64 @@ func TestAbsentPatientsUnitsStayConsumedIfThePracticeSaysSo(t *testing.T) {
 	c.RequireClean(t)
 }
 
+func TestPayerDecidesOnTheUnitsOfAPatientWhoDoesNotCome(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	insurance := c.AddInsurance(t, "noShowConsumes", true)
+	payer := "/payers/" + c.Admin().Get(t, "/insurances/"+insurance.String()).OK(t).Text("payerId")
+	path, who := c.Authorize(t, 40, harness.Body{"insuranceId": insurance}), c.AddPractitioner(t)
+	missed := func(days int) string {
+		appointment := c.Book(t, c.Booking(path, who, c.At(t, days, "09:00"), time.Hour))
+		c.Admin().Post(t, appointment+"/no-show", harness.Body{}).OK(t)
+		return appointment
+	}
+	missed(-2)
+	c.RequireBalance(t, path, 40, 4, 0)
+
+	changed := c.Admin().Patch(t, payer, harness.Body{"noShowConsumes": false}).OK(t)
+	require.Equal(t, false, changed.Body["noShowConsumes"])
+	require.Equal(t, []any{
+		map[string]any{"startsOn": "0001-01-01", "consumes": true},
+		map[string]any{"startsOn": c.Date(t, 0), "consumes": false},
+	}, changed.Body["noShowRules"])
+	reopened := missed(-1)
+	c.RequireBalance(t, path, 40, 8, 0)
+	c.Admin().Post(t, reopened+"/reopen", harness.Body{"reason": "The child came."}).OK(t)
+	c.RequireBalance(t, path, 40, 4, 4)
+
+	c.Admin().Patch(t, payer, harness.Body{"noShowConsumes": true, "noShowConsumesFrom": c.Date(t, 1)}).OK(t)
+	planned := c.Admin().Patch(t, payer, harness.Body{"noShowConsumes": nil, "noShowConsumesFrom": c.Date(t, 1)}).OK(t)
+	require.Len(t, planned.Body["noShowRules"], 3, "a planned rule is replaced")
+	for _, invalid := range []harness.Body{
+		{"noShowConsumesFrom": c.Date(t, 1)}, {"noShowConsumes": true, "noShowConsumesFrom": c.Date(t, -1)},
+		{"noShowConsumes": true},
+	} {
+		c.Admin().Patch(t, payer, invalid).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+	c.RequireClean(t)
+}
+
+func TestPayerDecidesOnTheUnitsOfAnAbsentPatient(t *testing.T) {
+	t.Parallel()
+	for consumes, want := range map[bool]int{true: 4, false: 0} {
+		c := harness.Open(t)
+		c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": !consumes}).OK(t)
+		path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "noShowConsumes", consumes)})
+		present := c.AddPatient(t)
+		other := c.Authorize(t, 10, harness.Body{"patientId": present})
+		appointment := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, -1, "09:00"), time.Hour, harness.Body{
+			"patientId": nil, "authorizationId": nil, "patients": []harness.Body{
+				{"patientId": c.Own.Patient, "authorizationId": harness.IDOf(path)},
+				{"patientId": present, "authorizationId": harness.IDOf(other)},
+			},
+		}))
+		completed(t, c, appointment, harness.Body{"patients": []harness.Body{{"patientId": c.Own.Patient, "attended": false}}})
+		c.RequireBalance(t, path, 10, want, 0)
+		c.RequireBalance(t, other, 10, 4, 0)
+		c.RequireClean(t)
+	}
+}
+
 func TestSessionsOverlapInRealTime(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)

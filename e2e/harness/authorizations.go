@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -74,9 +75,9 @@ func BulkBody(items ...Body) Body { return Body{"operations": items} }
 
 // AddInsurance creates a payer with a setting, such as its rounding, and an insurance of the
 // own practice's patient by the payer. It returns the id of the insurance.
-func (c *Clinic) AddInsurance(t testing.TB, setting, value string) uuid.UUID {
+func (c *Clinic) AddInsurance(t testing.TB, setting string, value any) uuid.UUID {
 	t.Helper()
-	payer := c.Admin().Post(t, "/payers", Body{"name": "Plan " + value, setting: value}).Created(t)
+	payer := c.Admin().Post(t, "/payers", Body{"name": fmt.Sprint("Plan ", value), setting: value}).Created(t)
 	return c.Admin().Post(t, "/insurances", Body{
 		"patientId": c.Own.Patient, "payerId": payer, "memberNumber": "M-1", "startsOn": "2020-01-01",
 	}).Created(t)

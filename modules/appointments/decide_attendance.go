@@ -78,8 +78,8 @@ func (d sessionDraft) attendOne(p *Participant, i int, entry Attendance) []fault
 	return fieldErrors
 }
 
-// settleAbsent releases the units of an absent patient, or consumes the booked ones if the
-// organization has configured that, and writes the patient's part in the session.
+// settleAbsent releases the units of an absent patient, or consumes the booked ones by
+// the payer's rule, and writes the patient's part in the session.
 func (d sessionDraft) settleAbsent(i int) error {
 	p := &d.a.Patients[i]
 	part := SessionPatient{
@@ -87,7 +87,7 @@ func (d sessionDraft) settleAbsent(i int) error {
 	}
 	claim := d.claim(i, 0, d.session.ServiceDate)
 	p.Minutes = d.a.Minutes()
-	if d.noShowConsumes() {
+	if d.noShowConsumes(*p, d.session.ServiceDate) {
 		claim.Units = unitsOf(p.Rounding.Method, p.Minutes, p.UnitMinutes)
 	}
 	settled, err := d.sheet.Settle(claim)

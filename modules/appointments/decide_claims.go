@@ -88,12 +88,12 @@ func (d *draft) consume(i int) error {
 	return nil
 }
 
-// settleNoShow releases the booked units, or consumes them if the organization has configured that.
+// settleNoShow releases the booked units, or consumes them by the payer's rule.
 func (d *draft) settleNoShow() error {
 	for i := range d.a.Patients {
 		p := &d.a.Patients[i]
 		claim := d.claim(i, 0, d.a.ServiceDate)
-		if d.noShowConsumes() {
+		if d.noShowConsumes(*p, d.a.ServiceDate) {
 			claim.Units = p.Units
 		}
 		settled, err := d.sheet.Settle(claim)
@@ -107,7 +107,12 @@ func (d *draft) settleNoShow() error {
 	return nil
 }
 
-func (d *draft) noShowConsumes() bool {
+// noShowConsumes reports whether the units of a patient who does not come on the day remain used: by the
+// payer's rule, or as the organization has set.
+func (d *draft) noShowConsumes(p Participant, day calendar.Date) bool {
+	if consumes := d.payerOn(p, day).NoShowConsumes; consumes != nil {
+		return *consumes
+	}
 	return d.rules.Organizations[d.a.OrganizationID].NoShowConsumes
 }
 

@@ -51,7 +51,7 @@ func (s *Service) correctionRoutes() []httpx.Route {
 			Name: "voidSession", Summary: "Void a session",
 			Description: "Takes back all units of a session that did not take place, and gives its appointment the status " +
 				"`appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With " +
-				"`NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.",
+				"`NO_SHOW` its booked units are consumed if `noShowConsumes` of the payer, or else of the organization, is set.",
 			Refusals: slices.Concat([]*fault.Error{
 				ErrSessionNotFound, ErrSessionVoided, ErrNotToday, ErrSessionSigned, ErrSessionExported,
 			}, bookingRefusals()),

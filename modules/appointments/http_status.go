@@ -81,8 +81,8 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Permission: permission.AppointmentNoShow, RecordScopes: appointmentOwners.Scopes(),
 			Name: "noShowAppointment", Summary: "Record a no-show",
 			Description: "Records that the patient did not come. It releases the units that the appointment holds, or " +
-				"consumes them if the organization's `noShowConsumes` is set. Possible from the booked start on; before that, " +
-				"the appointment can be cancelled.",
+				"consumes them if `noShowConsumes` of the payer, or else of the organization, is set. Possible from the booked " +
+				"start on; before that, the appointment can be cancelled.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrNotBegun},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleNoShow),
 		},

@@ -145,6 +145,8 @@ func (s *subject) addChanges(r request, a Appointment, now time.Time) {
 		s.rebooked = true
 	case reopen:
 		s.rebooked = a.Status != InProgress
+	case noShow:
+		s.worked = append(s.worked, a.Start) // the payer's rule of the date decides on the units
 	case complete:
 		s.worked = append(s.worked, now)
 		if a.StartedAt != nil {

@@ -20,6 +20,16 @@ func withRounding(
 // supervisedPath is the path of a supervised credential in requests.
 const supervisedPath = "supervisedCredentials[%d]"
 
+// withNoShow returns the rules with the added one, unless it is already in force on its first day.
+func withNoShow(rules []scheduling.NoShowRule, added scheduling.NoShowRule, today calendar.Date) []scheduling.NoShowRule {
+	current, _ := scheduling.RuleOn(rules, added.StartsOn)
+	a, b := current.Consumes, added.Consumes
+	if a == b || a != nil && b != nil && *a == *b {
+		return rules
+	}
+	return withRule(rules, added, today)
+}
+
 func (p *Payer) normalize(today calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	p.ModifierRules, fieldErrors = normalizeModifierRules(p.ModifierRules, today)
@@ -33,6 +43,7 @@ func (p *Payer) normalize(today calendar.Date) []fault.Field {
 	}
 	p.ModifierRuleChanges = changes
 	fieldErrors = append(fieldErrors, checkDays(p.ModifierRuleChanges, "modifierRulesFrom")...)
+	fieldErrors = append(fieldErrors, checkDays(p.NoShowRules, "noShowConsumesFrom")...)
 	return append(fieldErrors, p.checkRoundingRules()...)
 }
 

@@ -27,7 +27,8 @@ func (s *Service) payerRoutes() []httpx.Route {
 		route("changePayer", http.MethodPatch, "/payers/:id", permission.PayerChange,
 			handle(http.StatusOK, s.ChangePayer, payerBodyOf),
 			"Change a payer", "A merge patch: fields that are not given stay unchanged. A new `rounding` applies from "+
-				"`roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned "+
+				"`roundingFrom` on, by default from today, new `modifierRules` from `modifierRulesFrom` on, and a new `noShowConsumes` from "+
+				"`noShowConsumesFrom` on. They replace a planned "+
 				"rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.",
 			ErrPayerNotFound),
 	}
@@ -48,6 +49,8 @@ type NewPayer struct {
 	RoundingBasis scheduling.Basis `json:"roundingBasis" validate:"omitempty,oneof=SESSION DAY DAY_AND_PRACTITIONER VISIT"`
 	// The rules that give services modifiers, for all days. Default: none.
 	ModifierRules []ModifierRuleBody `json:"modifierRules" validate:"omitempty,max=50,dive"`
+	// Whether units remain used if the patient does not come. Null or missing: as the organization has set.
+	NoShowConsumes *bool `json:"noShowConsumes"`
 	// The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines
 	// need a supervising practitioner. Default: none.
 	SupervisedCredentials []string `json:"supervisedCredentials" validate:"max=20"`
@@ -76,6 +79,10 @@ type PayerChange struct {
 	ModifierRules patch.Field[[]ModifierRuleBody] `json:"modifierRules" validate:"omitempty,max=50,dive"`
 	// The first service date of the new modifier rules. The default is today, in the organization's time zone.
 	ModifierRulesFrom patch.Field[calendar.Date] `json:"modifierRulesFrom"`
+	// Whether units remain used if the patient does not come. Null: as the organization has set.
+	NoShowConsumes patch.Clearable[bool] `json:"noShowConsumes"`
+	// The first service date of the new `noShowConsumes`. The default is today, in the organization's time zone.
+	NoShowConsumesFrom patch.Field[calendar.Date] `json:"noShowConsumesFrom"`
 	// The credentials whose holders the payer pays only under supervision. They replace the previous ones.
 	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// The day on which the payer's weeks start.
@@ -95,6 +102,10 @@ type payerBody struct {
 	ModifierRules []ModifierRuleBody `json:"modifierRules"`
 	// All modifier rules, sorted by first day. Each set applies until the next one begins.
 	ModifierRuleSets []modifierRuleSetBody `json:"modifierRuleSets"`
+	// Whether units remain used today if the patient does not come. Null: as the organization has set.
+	NoShowConsumes *bool `json:"noShowConsumes"`
+	// All values of `noShowConsumes`, sorted by first day. Each applies until the next one begins.
+	NoShowRules []noShowRuleBody `json:"noShowRules"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn string `json:"weekStartsOn"`
 	// The type of payer in claims. Null if it is unknown.
@@ -110,7 +121,9 @@ func payerBodyOf(p Payer) payerBody {
 	rules := httpx.Bodies(p.RoundingRules, func(r scheduling.RoundingRule) roundingRuleBody { return roundingRuleBody(r) })
 	return payerBody{
 		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.PresentModifierRules),
-		modifierRuleSetBodiesOf(p.modifierRuleSets()), p.WeekStartsOn, p.ClaimFilingCode, p.SupervisedCredentials,
+		modifierRuleSetBodiesOf(p.modifierRuleSets()), p.NoShowConsumes,
+		httpx.Bodies(p.NoShowRules, func(r scheduling.NoShowRule) noShowRuleBody { return noShowRuleBody(r) }),
+		p.WeekStartsOn, p.ClaimFilingCode, p.SupervisedCredentials,
 	}
 }
 
@@ -120,6 +133,14 @@ type roundingRuleBody struct {
 	StartsOn calendar.Date       `json:"startsOn"`
 	Method   scheduling.Rounding `json:"method"` // The way in which minutes are rounded to units.
 	Basis    scheduling.Basis    `json:"basis"`  // The sessions whose minutes are rounded together.
+}
+
+// noShowRuleBody states whether units remain used if a patient does not come.
+type noShowRuleBody struct {
+	// The first service date of the rule. 0001-01-01 means that it has always applied.
+	StartsOn calendar.Date `json:"startsOn"`
+	// Whether units remain used. Null: as the organization has set.
+	Consumes *bool `json:"consumes"`
 }
 
 var payerList = listing[Payer, payerBody]{

@@ -20,7 +20,11 @@ type Payer struct {
 	ModifierRuleChanges []scheduling.ModifierRuleSet `gorm:"serializer:json"`
 	// PresentModifierRules are the rules of today, in the organization's time zone.
 	PresentModifierRules []scheduling.ModifierRule `gorm:"-"`
-	WeekStartsOn         string                    // a weekday, such as SUNDAY
+	// NoShowRules are sorted by first day. Before the first, the organization's setting applies.
+	NoShowRules []scheduling.NoShowRule `gorm:"serializer:json"`
+	// NoShowConsumes is the setting of today; nil: as the organization has set.
+	NoShowConsumes *bool  `gorm:"-"`
+	WeekStartsOn   string // a weekday, such as SUNDAY
 	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
 	ClaimFilingCode *string
 	// SupervisedCredentials are credentials whose holders the payer pays only under supervision; sorted.
@@ -38,5 +42,7 @@ func (p Payer) withPresentRules(today calendar.Date) Payer {
 	p.Rounding = scheduling.InForce(p.RoundingRules, today).Method
 	present, _ := scheduling.RuleOn(p.modifierRuleSets(), today)
 	p.PresentModifierRules = present.Rules
+	noShow, _ := scheduling.RuleOn(p.NoShowRules, today)
+	p.NoShowConsumes = noShow.Consumes
 	return p
 }

@@ -127,7 +127,8 @@ func recordedPayer(p Payer) recordedFields {
 	return recordedFields{
 		"name": plain(p.Name), "payerCode": plain(p.PayerCode), "rounding": plain(p.Rounding),
 		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules),
-		"modifierRuleChanges": plain(p.ModifierRuleChanges), "weekStartsOn": plain(p.WeekStartsOn),
+		"modifierRuleChanges": plain(p.ModifierRuleChanges), "noShowRules": plain(p.NoShowRules),
+		"weekStartsOn":    plain(p.WeekStartsOn),
 		"claimFilingCode": plain(p.ClaimFilingCode), "supervisedCredentials": plain(p.SupervisedCredentials),
 	}
 }

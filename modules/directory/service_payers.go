@@ -19,14 +19,19 @@ var payers = crud[Payer, *Payer]{
 // CreatePayer creates a payer. The error is [fault.ErrInvalid].
 func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	method := cmp.Or(n.Rounding, scheduling.RoundUp)
+	noShowRules := []scheduling.NoShowRule{}
+	if n.NoShowConsumes != nil {
+		noShowRules = append(noShowRules, scheduling.NoShowRule{StartsOn: scheduling.Always, Consumes: n.NoShowConsumes})
+	}
 	created, err := payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, ClaimFilingCode: n.ClaimFilingCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
-		ModifierRules: modifierRulesOf(n.ModifierRules), SupervisedCredentials: n.SupervisedCredentials,
-		Rounding: method, RoundingRules: []scheduling.RoundingRule{
+		ModifierRules: modifierRulesOf(n.ModifierRules), NoShowRules: noShowRules,
+		SupervisedCredentials: n.SupervisedCredentials,
+		Rounding:              method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
 	})
-	created.PresentModifierRules = created.ModifierRules
+	created.PresentModifierRules, created.NoShowConsumes = created.ModifierRules, n.NoShowConsumes
 	return created, err
 }
 
@@ -54,8 +59,8 @@ func (s *Service) Payers(ctx context.Context, p Page) ([]Payer, error) {
 }
 
 // ChangePayer changes a payer. Errors: [patch.ErrStale], [ErrPayerNotFound], and
-// [fault.ErrInvalid], which names roundingFrom or modifierRulesFrom if it is in the past or another rule
-// has begun on that day.
+// [fault.ErrInvalid], which names roundingFrom, modifierRulesFrom or noShowConsumesFrom if it is in the
+// past or another rule has begun on that day.
 func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error) {
 	today, err := s.today(ctx)
 	if err != nil {
@@ -65,6 +70,8 @@ func (s *Service) ChangePayer(ctx context.Context, c PayerChange) (Payer, error)
 		c.Rounding.Given || c.RoundingBasis.Given, today)
 	fieldErrors = append(fieldErrors, checkFirstDay("modifierRulesFrom", "modifierRules", c.ModifierRulesFrom,
 		c.ModifierRules.Given, today)...)
+	fieldErrors = append(fieldErrors, checkFirstDay("noShowConsumesFrom", "noShowConsumes", c.NoShowConsumesFrom,
+		c.NoShowConsumes.Given, today)...)
 	if len(fieldErrors) > 0 {
 		return Payer{}, fault.InvalidFields(fieldErrors...)
 	}
@@ -83,6 +90,11 @@ func (c PayerChange) apply(p *Payer, today calendar.Date) {
 		added := scheduling.ModifierRuleSet{StartsOn: today, Rules: modifierRulesOf(c.ModifierRules.Value)}
 		c.ModifierRulesFrom.Apply(&added.StartsOn)
 		p.ModifierRuleChanges = p.withModifierRules(added, today)
+	}
+	if c.NoShowConsumes.Given {
+		added := scheduling.NoShowRule{StartsOn: today, Consumes: c.NoShowConsumes.Value}
+		c.NoShowConsumesFrom.Apply(&added.StartsOn)
+		p.NoShowRules = withNoShow(p.NoShowRules, added, today)
 	}
 	if c.Rounding.Given || c.RoundingBasis.Given {
 		from := today

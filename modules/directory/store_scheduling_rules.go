@@ -50,11 +50,16 @@ const selectRules = `
 	SELECT t.payer_id FROM insurances t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) i
 	CROSS JOIN LATERAL (
 	SELECT json_build_object('PayerID', t.payer_id, 'StartsOn', t.starts_on, 'Method', t.method, 'Basis', t.basis,
-		'Modifiers', (SELECT coalesce((SELECT c -> 'Rules' FROM jsonb_array_elements(p.modifier_rule_changes) AS c
+		'Modifiers', coalesce((SELECT c -> 'Rules' FROM jsonb_array_elements(p.modifier_rule_changes) AS c
 			WHERE (c ->> 'StartsOn')::date <= k.service_date ORDER BY (c ->> 'StartsOn')::date DESC LIMIT 1),
-			p.modifier_rules) FROM payers p
-			WHERE p.organization_id = k.organization_id AND p.id = i.payer_id))::text AS found
+			p.modifier_rules),
+		'NoShowConsumes', (SELECT c -> 'Consumes' FROM jsonb_array_elements(p.no_show_rules) AS c
+			WHERE (c ->> 'StartsOn')::date <= k.service_date ORDER BY (c ->> 'StartsOn')::date DESC LIMIT 1)
+		)::text AS found
 	FROM payer_rounding_rules t
+	CROSS JOIN LATERAL (
+	SELECT p.modifier_rules, p.modifier_rule_changes, p.no_show_rules FROM payers p
+	WHERE p.organization_id = t.organization_id AND p.id = t.payer_id OFFSET 0) p
 	WHERE t.organization_id = k.organization_id AND t.payer_id = i.payer_id AND t.starts_on <= k.service_date
 	ORDER BY t.starts_on DESC LIMIT 1) f
 	UNION ALL

@@ -54,8 +54,18 @@ type RoundingRule struct {
 type PayerRules struct {
 	PayerID uuid.UUID // zero: no insurance
 	RoundingRule
-	Modifiers []ModifierRule
+	Modifiers      []ModifierRule
+	NoShowConsumes *bool // whether units remain used if the patient does not come; nil: as the organization has set
 }
+
+// NoShowRule states whether units remain used if a patient does not come, from a service date on.
+type NoShowRule struct {
+	StartsOn calendar.Date
+	Consumes *bool // nil: as the organization has set
+}
+
+// FirstDay returns the first day of the rule.
+func (r NoShowRule) FirstDay() calendar.Date { return r.StartsOn }
 
 // Always is the first day of the first rule of every payer.
 var Always = calendar.NewDate(1, 1, 1)

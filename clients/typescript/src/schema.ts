@@ -265,7 +265,7 @@ export interface paths {
         head?: never;
         /**
          * Change a payer
-         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, and new `modifierRules` from `modifierRulesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
+         * @description A merge patch: fields that are not given stay unchanged. A new `rounding` applies from `roundingFrom` on, by default from today, new `modifierRules` from `modifierRulesFrom` on, and a new `noShowConsumes` from `noShowConsumesFrom` on. They replace a planned rule of the same day. A rule that has begun stays, because units and modifiers were computed with it.
          *
          *     Permission: `payer:change`.
          */
@@ -618,7 +618,7 @@ export interface paths {
         get: operations["getBillingIdentity"];
         /**
          * Set the billing identity
-         * @description Replaces all values. Claim lines are blocked until all of them are known.
+         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
          *
          *     Permission: `organization:change`.
          */
@@ -2131,7 +2131,7 @@ export interface paths {
         put?: never;
         /**
          * Record a no-show
-         * @description Records that the patient did not come. It releases the units that the appointment holds, or consumes them if the organization's `noShowConsumes` is set. Possible from the booked start on; before that, the appointment can be cancelled.
+         * @description Records that the patient did not come. It releases the units that the appointment holds, or consumes them if `noShowConsumes` of the payer, or else of the organization, is set. Possible from the booked start on; before that, the appointment can be cancelled.
          *
          *     Permission: `appointment:no-show`.
          */
@@ -2363,7 +2363,7 @@ export interface paths {
         put?: never;
         /**
          * Void a session
-         * @description Takes back all units of a session that did not take place, and gives its appointment the status `appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With `NO_SHOW` its booked units are consumed if the organization's `noShowConsumes` is set.
+         * @description Takes back all units of a session that did not take place, and gives its appointment the status `appointment`. With `SCHEDULED` the appointment is booked again: its time and units must be free. With `NO_SHOW` its booked units are consumed if `noShowConsumes` of the payer, or else of the organization, is set.
          *
          *     Permission: `session:void`.
          */
@@ -4963,6 +4963,8 @@ export interface components {
             receiverId: string | null;
             /** @description The name of the receiver. */
             receiverName: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
         };
@@ -4986,6 +4988,8 @@ export interface components {
             receiverId?: string | null;
             /** @description The name of the receiver. */
             receiverName?: string | null;
+            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
+            placeOfService?: string | null;
         };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
@@ -7807,8 +7811,8 @@ export interface components {
             roundingBasis?: "SESSION" | "DAY" | "DAY_AND_PRACTITIONER" | "VISIT";
             /** @description The rules that give services modifiers, for all days. Default: none. */
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
-            /** @description The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
-            supervisedCredentials?: string[];
+            /** @description Whether units remain used if the patient does not come. Null or missing: as the organization has set. */
+            noShowConsumes?: boolean | null;
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7864,8 +7868,6 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. */
             requiredCredentials?: string[];
-            /** @description The qualifications whose holders render the service only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
-            supervisedCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
             /** @description The requirements for the notes of its sessions. By default no note is required. */
@@ -7920,6 +7922,16 @@ export interface components {
         NoShowRequest: {
             /** @description The reason of the no-show. */
             reason?: string | null;
+        };
+        /** @description NoShowRule states whether units remain used if a patient does not come. */
+        NoShowRule: {
+            /**
+             * Format: date
+             * @description The first service date of the rule. 0001-01-01 means that it has always applied.
+             */
+            startsOn: string;
+            /** @description Whether units remain used. Null: as the organization has set. */
+            consumes: boolean | null;
         };
         /** @description You cannot sign this session in this role. */
         NotASignerProblem: components["schemas"]["Problem"] & {
@@ -8654,12 +8666,14 @@ export interface components {
             modifierRules: components["schemas"]["ModifierRule"][];
             /** @description All modifier rules, sorted by first day. Each set applies until the next one begins. */
             modifierRuleSets: components["schemas"]["ModifierRuleSet"][];
+            /** @description Whether units remain used today if the patient does not come. Null: as the organization has set. */
+            noShowConsumes: boolean | null;
+            /** @description All values of `noShowConsumes`, sorted by first day. Each applies until the next one begins. */
+            noShowRules: components["schemas"]["NoShowRule"][];
             /** @description The day on which the payer's weeks start. */
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
             claimFilingCode: string | null;
-            /** @description The credentials whose holders the payer pays only under supervision, sorted. */
-            supervisedCredentials: string[];
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -8691,8 +8705,13 @@ export interface components {
              * @description The first service date of the new modifier rules. The default is today, in the organization's time zone.
              */
             modifierRulesFrom?: string;
-            /** @description The credentials whose holders the payer pays only under supervision. They replace the previous ones. */
-            supervisedCredentials?: string[];
+            /** @description Whether units remain used if the patient does not come. Null: as the organization has set. */
+            noShowConsumes?: boolean | null;
+            /**
+             * Format: date
+             * @description The first service date of the new `noShowConsumes`. The default is today, in the organization's time zone.
+             */
+            noShowConsumesFrom?: string;
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -9700,8 +9719,6 @@ export interface components {
             unitMinutes: number;
             /** @description The qualifications of which the practitioner needs one, sorted. If it is empty, none is needed. */
             requiredCredentials: string[];
-            /** @description The qualifications whose holders render the service only under supervision, sorted. */
-            supervisedCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
             /** @description The requirements for notes of today. Null if no note is required. */
@@ -9724,8 +9741,6 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. They replace the previous ones. */
             requiredCredentials?: string[];
-            /** @description The qualifications whose holders render the service only under supervision. They replace the previous ones. */
-            supervisedCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
             /** @description The requirements for the notes of its sessions from `startsOn` on. They replace the previous ones as a whole. Null: no note is required from today on. Earlier sessions keep the requirements of their service date. */
@@ -13171,6 +13186,7 @@ export type NoOpAnswer = components['schemas']['NoOpAnswer'];
 export type NoOpRequest = components['schemas']['NoOpRequest'];
 export type NoSecondFactorProblem = components['schemas']['NoSecondFactorProblem'];
 export type NoShowRequest = components['schemas']['NoShowRequest'];
+export type NoShowRule = components['schemas']['NoShowRule'];
 export type NotASignerProblem = components['schemas']['NotASignerProblem'];
 export type NotRecordedProblem = components['schemas']['NotRecordedProblem'];
 export type Note = components['schemas']['Note'];
