@@ -210,7 +210,10 @@ func (b *modelBook) share(of *modelAppointment, part *modelPart) int {
 			continue
 		}
 		for _, p := range a.parts {
-			if g, ok := groupOf(a, p); !ok || g != group || p.absent {
+			if p.absent || p.patient != part.patient {
+				continue
+			}
+			if g, ok := groupOf(a, p); !ok || g != group {
 				continue
 			}
 			start, _ := a.span(p)
@@ -286,8 +289,11 @@ func (b *modelBook) settle(of *modelAppointment, before map[modelGroup]bool, own
 	recount := func(grow bool) {
 		for _, a := range b.appointments {
 			for _, p := range a.parts {
+				if a == of || !a.counts() || p.absent {
+					continue
+				}
 				g, together := groupOf(a, p)
-				if a == of || !a.counts() || p.absent || !together || !touched[g] {
+				if !together || !touched[g] {
 					continue
 				}
 				units := b.share(a, p)
