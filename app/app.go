@@ -75,10 +75,12 @@ type App struct {
 	// AppointmentsAt returns the service with another current time, for demo histories.
 	AppointmentsAt func(at time.Time) *appointments.Service
 	Billing        *billing.Service
-	Audit          *audit.Service
-	Events         *events.Service
-	Emergency      *emergency.Service
-	Verifications  *verification.Service
+	// BillingAt returns the service with another current time, for demo histories.
+	BillingAt     func(at time.Time) *billing.Service
+	Audit         *audit.Service
+	Events        *events.Service
+	Emergency     *emergency.Service
+	Verifications *verification.Service
 
 	ledgerMetrics *ledgerMetrics
 	clock         func() time.Time
@@ -275,7 +277,7 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		NewID:          d.NewID,
 	}
 	a.Appointments = appointments.New(bookings)
-	a.Billing = billing.New(billing.Dependencies{
+	claims := billing.Dependencies{
 		Database:       d.Database,
 		Sessions:       a.Appointments,
 		Authorizations: a.Authorizations,
@@ -283,7 +285,13 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		Audit:          a.Audit,
 		Clock:          d.Clock,
 		NewID:          d.NewID,
-	})
+	}
+	a.Billing = billing.New(claims)
+	a.BillingAt = func(at time.Time) *billing.Service {
+		then := claims
+		then.Clock = func() time.Time { return at }
+		return billing.New(then)
+	}
 	a.AppointmentsAt = func(at time.Time) *appointments.Service {
 		then := bookings
 		then.Clock = func() time.Time { return at }

@@ -66,6 +66,7 @@ func (a *App) demoPractice(now time.Time) demo.Practice {
 		Events:       a.Events,
 		Audit:        a.Audit,
 		Appointments: a.AppointmentsAt,
+		Billing:      a.BillingAt,
 		NewID:        newID,
 		Now:          now,
 		Logger:       a.logger,

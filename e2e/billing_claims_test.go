@@ -121,9 +121,6 @@ func TestSupervisedClaimFromSessionToVoid(t *testing.T) {
 	t.Parallel()
 	o := openBillingOffice(t)
 	supervisor := o.hire(t, "1245319599")
-	o.Admin().Patch(t, "/payers/"+o.payer.String(), harness.Body{"modifierRules": []harness.Body{
-		{"modifier": "95", "codes": []string{"97153"}, "credentials": []string{}, "placesOfService": []string{"10"}},
-	}}).OK(t)
 	at := harness.Body{"supervisingPractitionerId": supervisor, "placeOfService": "10"}
 	one, two := o.deliver(t, o.authorization, 3, at), o.deliver(t, o.authorization, 2, at)
 	first := o.export(t).Created(t)

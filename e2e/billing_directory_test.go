@@ -19,7 +19,7 @@ func billingIdentity(changes ...harness.Body) harness.Body {
 		"npi": "1234567893", "taxId": "12-3456789", "taxonomyCode": "261QM0850X",
 		"address":     harness.Body{"line1": "1 Main Street", "line2": "Suite 4", "city": "Albany", "state": "NY", "zip": "12207-1234"},
 		"submitterId": "OMNI01", "contactName": "Bo Biller", "contactPhone": "5185550100",
-		"receiverId": "CLEARING", "receiverName": "Harbor Clearinghouse", "placeOfService": "12",
+		"receiverId": "CLEARING", "receiverName": "Harbor Clearinghouse",
 	}
 	for _, change := range changes {
 		for k, v := range change {
@@ -52,12 +52,11 @@ func TestBillingIdentityNamesInvalidFields(t *testing.T) {
 	c := harness.Open(t)
 	short := harness.Body{"line1": "1 Main Street", "city": "Albany", "state": "NY", "zip": "12207"}
 	for field, change := range map[string]harness.Body{
-		"npi":            {"npi": "1234567890"},
-		"taxId":          {"taxId": "12345"},
-		"taxonomyCode":   {"taxonomyCode": "103K"},
-		"address.zip":    {"address": short},
-		"contactPhone":   {"contactPhone": "555"},
-		"placeOfService": {"placeOfService": "1"},
+		"npi":          {"npi": "1234567890"},
+		"taxId":        {"taxId": "12345"},
+		"taxonomyCode": {"taxonomyCode": "103K"},
+		"address.zip":  {"address": short},
+		"contactPhone": {"contactPhone": "555"},
 	} {
 		refused := c.Admin().Put(t, "/billing-identity", billingIdentity(change)).
 			Refused(t, http.StatusUnprocessableEntity, "validation-failed")

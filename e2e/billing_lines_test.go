@@ -33,8 +33,11 @@ func openBillingOffice(t testing.TB) billingOffice {
 	o := billingOffice{Clinic: harness.Open(t)}
 	admin := o.Admin()
 	admin.Put(t, "/billing-identity", billingIdentity()).OK(t)
-	o.payer = admin.Post(t, "/payers",
-		harness.Body{"name": "Example Health", "payerCode": "60054", "claimFilingCode": "CI"}).Created(t)
+	o.payer = admin.Post(t, "/payers", harness.Body{
+		"name": "Example Health", "payerCode": "60054", "claimFilingCode": "CI", "modifierRules": []harness.Body{
+			{"modifier": "95", "codes": []string{"97153"}, "credentials": []string{}, "placesOfService": []string{"02", "10"}},
+		},
+	}).Created(t)
 	o.insurance = o.insure(t, o.Own.Patient.String(), harness.Body{})
 	admin.Post(t, "/rates", harness.Body{
 		"payerId": o.payer, "serviceCodeId": o.Own.ServiceCode, "startsOn": "2020-01-01", "centsPerUnit": 1575,
@@ -70,9 +73,11 @@ func (o billingOffice) grant(t testing.TB, insurance uuid.UUID, number string, c
 	return o.Authorize(t, 100, harness.Body{"insuranceId": insurance, "authNumber": number}, changes)
 }
 
-// deliver completes a session of an hour on the day that is some days ago, and returns its path.
+// deliver completes a session of an hour at the patient's home on the day that is some days ago, and
+// returns its path.
 func (o billingOffice) deliver(t testing.TB, authorization string, daysAgo int, changes ...harness.Body) string {
 	t.Helper()
+	changes = append([]harness.Body{{"placeOfService": "12"}}, changes...)
 	booked := o.Book(t, o.Booking(authorization, o.technician, o.At(t, -daysAgo, "10:00"), time.Hour, changes...))
 	return "/sessions/" + completed(t, o.Clinic, booked)
 }
@@ -176,7 +181,6 @@ func TestLineNamesEveryMissingField(t *testing.T) {
 		{"organization.contactPhone", without("contactPhone"), all},
 		{"organization.receiverId", without("receiverId"), all},
 		{"organization.receiverName", without("receiverName"), all},
-		{"session.placeOfService", without("placeOfService"), all},
 		{"patient.sex", patched(patient, harness.Body{"sex": nil}), patched(patient, harness.Body{"sex": "MALE"})},
 		{
 			"patient.address", patched(patient, harness.Body{"address": nil}),
@@ -238,12 +242,62 @@ func TestLineIsBlockedWithoutDiagnosisRateOrUnits(t *testing.T) {
 
 	short := o.Authorize(t, 4, harness.Body{"insuranceId": o.insurance, "authNumber": "A-3"})
 	at := o.At(t, -4, "09:00")
-	booked := o.Book(t, o.Booking(short, o.technician, at, time.Hour))
+	booked := o.Book(t, o.Booking(short, o.technician, at, time.Hour, harness.Body{"placeOfService": "12"}))
 	completed(t, o.Clinic, booked, harness.Body{"startTime": at, "endTime": at.Add(90 * time.Minute), "confirm": true})
 	require.Equal(t, []string{"unauthorized"}, reasonsOf(o.lines(t, "&reason=unauthorized")[0]))
 	private := o.Authorize(t, 4)
 	o.deliver(t, private, 5)
 	require.Contains(t, reasonsOf(o.lines(t, "")[0]), "missing authorization.insuranceId")
+}
+
+func TestLineIsBlockedWithoutPlaceOfService(t *testing.T) {
+	t.Parallel()
+	o := openBillingOffice(t)
+	session := o.deliver(t, o.authorization, 2, harness.Body{"placeOfService": nil})
+	require.Equal(t, []string{"missing session.placeOfService"}, reasonsOf(o.lines(t, "")[0]))
+	o.biller().Post(t, session+"/correct", harness.Body{"placeOfService": "03", "reason": "At school."}).OK(t)
+	require.Equal(t, "03", o.lines(t, "&state=READY")[0]["placeOfService"])
+}
+
+func TestLineOfASupervisedTechnicianNeedsItsSupervisor(t *testing.T) {
+	t.Parallel()
+	o := openBillingOffice(t)
+	technician, payer := "/practitioners/"+o.technician.String(), "/payers/"+o.payer.String()
+	service := "/service-codes/" + o.Own.ServiceCode.String()
+	supervisor := o.hire(t, "1245319599")
+	session := o.deliver(t, o.authorization, 2)
+	holding := func(credentials ...harness.Body) {
+		o.Admin().Patch(t, technician, harness.Body{"credentials": credentials}).OK(t)
+	}
+	reasons := func() []string { return reasonsOf(o.lines(t, "")[0]) }
+	missing := []string{"missing session.supervisingPractitionerId"}
+	holding(harness.Body{"code": "RBT", "expiresOn": o.Date(t, -5)})
+	require.Empty(t, reasons(), "no rule asks for a supervisor")
+	for _, path := range []string{payer, service} {
+		o.Admin().Patch(t, path, harness.Body{"supervisedCredentials": []string{"RBT", "BCaBA"}}).OK(t)
+		require.Equal(t, []any{"BCaBA", "RBT"}, o.Admin().Get(t, path).OK(t).Body["supervisedCredentials"])
+		require.Equal(t, missing, reasons(), path)
+		o.Admin().Patch(t, path, harness.Body{"supervisedCredentials": []string{}}).OK(t)
+		require.Empty(t, reasons(), path)
+		o.Admin().Patch(t, path, harness.Body{"supervisedCredentials": []string{"not a code"}}).
+			Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	}
+	o.Admin().Patch(t, payer, harness.Body{"supervisedCredentials": []string{"RBT"}}).OK(t)
+	holding(harness.Body{"code": "RBT"}, harness.Body{"code": "BCBA"})
+	require.Empty(t, reasons(), "an analyst needs none")
+	holding(harness.Body{"code": "RBT"}, harness.Body{"code": "BCBA", "expiresOn": o.Date(t, -3)})
+	require.Equal(t, missing, reasons(), "the other credential had expired")
+
+	o.Admin().Patch(t, technician, harness.Body{"npi": nil}).OK(t)
+	require.Equal(t, append([]string{"missing practitioner.npi"}, missing...), reasons())
+	o.Admin().Patch(t, technician, harness.Body{"npi": "1234567893"}).OK(t)
+	correct := func(by any) {
+		o.biller().Post(t, session+"/correct", harness.Body{"supervisingPractitionerId": by, "reason": "Supervised."}).OK(t)
+	}
+	correct(o.technician)
+	require.Equal(t, missing, reasons(), "a technician cannot supervise the own session")
+	correct(supervisor)
+	require.Equal(t, "READY", o.lines(t, "")[0]["state"])
 }
 
 func TestLineIsBlockedByAMissingNote(t *testing.T) {
@@ -318,7 +372,7 @@ func TestTechnicianCannotCorrectAnExportedSession(t *testing.T) {
 	o := openBillingOffice(t)
 	o.LinkUsers(t, o.Own, o.technician, o.Own.Patient)
 	start := o.Ago(3 * time.Hour)
-	booked := o.Book(t, o.Booking(o.authorization, o.technician, start, time.Hour))
+	booked := o.Book(t, o.Booking(o.authorization, o.technician, start, time.Hour, harness.Body{"placeOfService": "12"}))
 	session := "/sessions/" + completed(t, o.Clinic, booked)
 	o.export(t).Created(t)
 	technician := o.As(o.Own.Tokens[rbac.Technician])

@@ -167,6 +167,7 @@ var x12Rules = []x12Rule{
 	{"2400", "REF*6R", 2, filled, "SV1", tr3 + ", loop 2400, REF02 of the line item control number"},
 	{"SE", "SE", 1, filled, "LX", tr3 + ", SE01"},
 	{"GE", "GE", 1, is("1"), "SE", tr3 + ", appendix C, GE01"},
+	{"IEA", "IEA", 1, is("1"), "GE", tr3 + ", appendix C, IEA01"},
 	{"IEA", "IEA", 2, digits(9), "GE", tr3 + ", appendix C, IEA02"},
 }
 

@@ -56,7 +56,7 @@ func (team *clinicTeam) book(a *modelAppointment, days int) {
 		patients = append(patients, harness.Body{"patientId": p.patient, "authorizationId": p.authorization.id})
 	}
 	b := harness.Body{
-		"patients": patients, "practitionerIds": a.staff, "serviceCodeId": team.services[a.code],
+		"patients": patients, "practitionerIds": a.staff, "placeOfService": "12", "serviceCodeId": team.services[a.code],
 		"startTime": instant(a.start), "endTime": instant(a.end),
 	}
 	if days > 1 {

@@ -48,10 +48,10 @@ func openPracticeOn(t testing.TB, database dbtest.Database) (*harness.Clinic, de
 		Access:       c.App.Access,
 		Events:       c.App.Events,
 		Audit:        c.App.Audit,
-		Appointments: c.App.AppointmentsAt,
-		NewID:        harness.NewID,
-		Now:          time.Now(),
-		Logger:       logger,
+		Appointments: c.App.AppointmentsAt, Billing: c.App.BillingAt,
+		NewID:  harness.NewID,
+		Now:    time.Now(),
+		Logger: logger,
 	}
 }
 

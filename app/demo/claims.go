@@ -27,7 +27,7 @@ func (p Practice) claimData(own context.Context, coverage []coverage, codes map[
 				Line1: "1 Main Street", City: "New York", State: "NY", Zip: "100010001",
 			},
 			SubmitterID: new("DEMO01"), ContactName: new("Bill Biller"), ContactPhone: new("2125550100"),
-			ReceiverID: new("CLEARING"), ReceiverName: new("Demo Clearinghouse"), PlaceOfService: new("12"),
+			ReceiverID: new("CLEARING"), ReceiverName: new("Demo Clearinghouse"),
 		},
 	})
 	if err != nil {
@@ -67,8 +67,7 @@ func npi(n int) *string {
 	panic("demo: one of ten check digits is valid")
 }
 
-// findClaimData finds a diagnosis and a rate. The example of an export has no ready lines, because an
-// export would lock the sessions of other examples.
+// findClaimData finds a diagnosis and a rate.
 func (f *finder) findClaimData() error {
 	diagnoses, err := f.Directory.Diagnoses(f.ctx, directory.DiagnosisFilter{Page: directory.Page{Limit: 1}})
 	if err != nil {
@@ -82,7 +81,6 @@ func (f *finder) findClaimData() error {
 		f.id("/rates", "", r.ID)
 	}
 	today := calendar.DateIn(f.Now, time.UTC)
-	f.body("createBillingExport", map[string]any{"from": today.AddDays(1).String(), "to": today.AddDays(2).String()})
 	for _, operation := range []string{"listBillingLines", "reconcileBilling"} {
 		f.parameter(operation, "from", today.AddDays(-30).String())
 		f.parameter(operation, "to", today.String())

@@ -13,6 +13,7 @@ import (
 
 	"omnirapeutic/modules/appointments"
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/billing"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
@@ -66,9 +67,11 @@ type Practice struct {
 	Audit     trail.Recorder
 	// Appointments returns the service with the given current time.
 	Appointments func(at time.Time) *appointments.Service
-	NewID        func() uuid.UUID
-	Now          time.Time // the end of the history
-	Logger       logrus.FieldLogger
+	// Billing returns the service with the given current time.
+	Billing func(at time.Time) *billing.Service
+	NewID   func() uuid.UUID
+	Now     time.Time // the end of the history
+	Logger  logrus.FieldLogger
 }
 
 // Load fills the database if it has no users, in one transaction, and reports whether

@@ -53,7 +53,7 @@ func (p Practice) Examples(ctx context.Context) (*Examples, error) {
 	f.id("/auth/oidc", "", admin.OrganizationID)
 	for _, find := range []func() error{
 		f.findClock, f.findDirectory, f.findClaimData, f.findUsers, f.findAdministration,
-		f.findUnits, f.findTransfer, f.findAppointments, f.findSessions, f.findOpenings,
+		f.findUnits, f.findTransfer, f.findAppointments, f.findSessions, f.findOpenings, f.findExports,
 	} {
 		if err := find(); err != nil {
 			return nil, err

@@ -38,7 +38,7 @@ var payers = []directory.NewPayer{
 	{Name: "Example Health Plan", PayerCode: new("EHP01"), ClaimFilingCode: new("CI"), Rounding: scheduling.RoundMidpoint},
 	{
 		Name: "Example State Medicaid", PayerCode: new("ESM02"), ClaimFilingCode: new("MC"), Rounding: scheduling.RoundDown,
-		WeekStartsOn: "MONDAY",
+		WeekStartsOn: "MONDAY", SupervisedCredentials: []string{"BCaBA", "RBT"},
 	},
 	{
 		Name: "Example Federal Plan", PayerCode: new("EFP03"), ClaimFilingCode: new("CH"), Rounding: scheduling.RoundCMSTotal,

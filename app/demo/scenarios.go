@@ -47,6 +47,9 @@ func (p Practice) history(own context.Context) error {
 	if err := p.notes(own, staff["Tom"], codes["97153"]); err != nil {
 		return err
 	}
+	if err := p.exports(own); err != nil {
+		return err
+	}
 	return p.administration(own, staff, coverage)
 }
 

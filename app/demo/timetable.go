@@ -75,8 +75,7 @@ const (
 // timetable returns the series of the clinic's patients. Patient i is treated by
 // technician i modulo 18, twice a week for three hours.
 func timetable() []series {
-	rbts := append([]string{"Tom", "Rita"}, firstNames(technicians)...)
-	bcbas := append([]string{"Bea"}, firstNames(analysts)...)
+	rbts, bcbas := allTechnicians(), allAnalysts()
 	slots := [][]time.Weekday{{time.Monday, time.Wednesday}, {time.Tuesday, time.Thursday}, {time.Friday}}
 	plans := []plan{ample, exhausted, expiring, underused, capped, ample, ample, ample}
 	var all []series
@@ -104,6 +103,22 @@ func timetable() []series {
 // scenarioPatients are the first patients, whose authorizations have histories of their own.
 var scenarioPatients = [3]string{"Avery", "Blake", "Casey"}
 
+// allTechnicians and allAnalysts return first names.
+func allTechnicians() []string { return append([]string{"Tom", "Rita"}, firstNames(technicians)...) }
+
+func allAnalysts() []string { return append([]string{"Bea"}, firstNames(analysts)...) }
+
+// supervisorOf returns the analyst who supervises a technician, or false for other practitioners. It is
+// the analyst of the technician's patients.
+func supervisorOf(lead string) (analyst string, ok bool) {
+	chair := slices.Index(allTechnicians(), lead)
+	if chair < 0 {
+		return "", false
+	}
+	bcbas := allAnalysts()
+	return bcbas[chair%len(bcbas)], true
+}
+
 func firstNames(names []string) []string {
 	var all []string
 	for _, name := range names {
@@ -123,7 +138,7 @@ func (p Practice) openClinic(
 	}
 	today := calendar.DateIn(p.Now, zone)
 	c := &clinic{Practice: p, ctx: own, zone: zone, staff: staff, coverage: covered, codes: codes, next: 3001}
-	c.monday = today.AddDays(-(int(today.Time().Weekday())+6)%7 - 7*pastWeeks)
+	c.monday = firstMonday(today)
 	places, err := p.Directory.Locations(own, directory.LocationFilter{Kind: directory.Clinic, Page: directory.Page{Limit: 1}})
 	if err != nil {
 		return err
@@ -138,6 +153,11 @@ func (p Practice) openClinic(
 		}
 	}
 	return c.playTimetable()
+}
+
+// firstMonday returns the first day of the timetable.
+func firstMonday(today calendar.Date) calendar.Date {
+	return today.AddDays(-(int(today.Time().Weekday())+6)%7 - 7*pastWeeks)
 }
 
 // at returns the instant of a local time of day.
@@ -171,6 +191,9 @@ func (c *clinic) book(s series) error {
 	then := c.at(c.monday.AddDays(-entered), 10)
 	b := appointments.Booking{Practitioners: []uuid.UUID{c.staff[s.lead]}, ServiceCodeID: c.codes[s.code]}
 	b.LocationID = &c.location
+	if by, ok := supervisorOf(s.lead); ok {
+		b.SupervisingPractitionerID = new(c.staff[by])
+	}
 	weeks := (clinicWeeks + s.interval - 1) / s.interval
 	for _, patient := range s.patients {
 		id, err := c.authorize(s, patient, weeks*len(s.days)*s.minutes/15, then)

@@ -19,10 +19,11 @@ type Answer struct {
 	Body   Body
 }
 
-// isJSON distinguishes JSON from a table.
+// isJSON distinguishes JSON from tables and other files.
 func (a Answer) isJSON() bool {
 	media := a.Header.Get("Content-Type")
-	return !strings.HasPrefix(media, "text/csv") && !strings.HasPrefix(media, "application/jsonl")
+	return !strings.HasPrefix(media, "text/csv") && !strings.HasPrefix(media, "application/jsonl") &&
+		!strings.HasPrefix(media, "application/EDI-X12")
 }
 
 // requireProblem checks what every problem document must have.

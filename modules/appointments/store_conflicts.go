@@ -68,24 +68,32 @@ const durationSQL = `EXISTS (SELECT FROM session_patients p
 
 // overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
 // patient in the same track. If the overlap of either was accepted, any track counts, unless the two
-// services may run together. Indexes: sessions_by_start, the primary keys.
-const overlapSQL = `EXISTS (SELECT FROM sessions o
-	WHERE o.organization_id = sessions.organization_id AND o.id <> sessions.id AND o.voided_at IS NULL
-		AND o.starts_at < sessions.ends_at AND o.starts_at > sessions.starts_at - interval '24 hours'
-		AND o.ends_at > sessions.starts_at AND (
-		EXISTS (SELECT FROM appointment_practitioners p JOIN appointment_practitioners q
-				ON q.organization_id = p.organization_id AND q.practitioner_id = p.practitioner_id
-			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
-				AND q.appointment_id = o.appointment_id)
-		OR EXISTS (SELECT FROM appointment_patients p JOIN appointment_patients q
-				ON q.organization_id = p.organization_id AND q.patient_id = p.patient_id
-			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
-				AND q.appointment_id = o.appointment_id AND p.worked_starts_at < q.worked_ends_at
-				AND q.worked_starts_at < p.worked_ends_at
-				AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL
-					AND NOT EXISTS (
-						SELECT FROM jsonb_to_recordset(CAST(@service_pairs AS jsonb)) AS r (code text, other_code text)
-						WHERE r.code IN (p.code, q.code) AND r.other_code IN (p.code, q.code))))))`
+// services may run together. It looks up the other work of each person, because a practice has many
+// sessions at any time. Indexes:
+// appointment_practitioners_by_worked_start, appointment_patients_by_worked_start,
+// sessions_by_appointment, the primary keys.
+const overlapSQL = `(EXISTS (SELECT FROM appointment_practitioners p
+		JOIN appointment_practitioners q ON q.organization_id = p.organization_id
+			AND q.practitioner_id = p.practitioner_id AND q.appointment_id <> p.appointment_id
+		JOIN sessions o ON o.organization_id = q.organization_id AND o.appointment_id = q.appointment_id
+			AND o.voided_at IS NULL
+		WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+			AND q.worked_starts_at < sessions.ends_at
+			AND q.worked_starts_at > sessions.starts_at - interval '24 hours'
+			AND o.starts_at < sessions.ends_at AND o.ends_at > sessions.starts_at)
+	OR EXISTS (SELECT FROM appointment_patients p
+		JOIN appointment_patients q ON q.organization_id = p.organization_id AND q.patient_id = p.patient_id
+			AND q.appointment_id <> p.appointment_id
+		JOIN sessions o ON o.organization_id = q.organization_id AND o.appointment_id = q.appointment_id
+			AND o.voided_at IS NULL
+		WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
+			AND q.worked_starts_at < p.worked_ends_at
+			AND q.worked_starts_at > p.worked_starts_at - interval '24 hours'
+			AND p.worked_starts_at < q.worked_ends_at
+			AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL
+				AND NOT EXISTS (
+					SELECT FROM jsonb_to_recordset(CAST(@service_pairs AS jsonb)) AS r (code text, other_code text)
+					WHERE r.code IN (p.code, q.code) AND r.other_code IN (p.code, q.code)))))`
 
 // ConflictKinds returns all kinds, sorted.
 func ConflictKinds() []ConflictKind { return slices.Sorted(maps.Keys(conflictConditions)) }

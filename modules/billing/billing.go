@@ -62,6 +62,7 @@ type Line struct {
 	ServiceDate     calendar.Date
 	MemberNumber    string
 	AuthNumber      string
+	ServiceCodeID   uuid.UUID // zero for an exported line
 	Code            string
 	Modifiers       []string
 	PlaceOfService  string

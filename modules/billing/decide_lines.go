@@ -164,7 +164,7 @@ func (b book) lineOf(s appointments.Delivered, p appointments.SessionPatient) Li
 		ID: lineID(s.ID, p.PatientID, s.Version), SessionID: s.ID, SessionVersion: s.Version, PatientID: p.PatientID,
 		AuthorizationID: p.AuthorizationID, InsuranceID: granted.InsuranceID, ServiceDate: s.ServiceDate,
 		AuthNumber: textOf(granted.AuthNumber), Code: b.data.ServiceCodes[s.ServiceCodeID].Code, Modifiers: p.Modifiers.List(),
-		PlaceOfService: cmp.Or(textOf(s.PlaceOfService), textOf(b.data.Identity.PlaceOfService)), Units: p.Units,
+		PlaceOfService: textOf(s.PlaceOfService), Units: p.Units, ServiceCodeID: s.ServiceCodeID,
 		CoveredUnits: p.Units - p.UnauthorizedUnits, Minutes: p.Minutes, SupervisingID: s.SupervisingPractitionerID,
 		Diagnoses: b.data.DiagnosesOn(p.PatientID, s.ServiceDate),
 	}

@@ -44,7 +44,11 @@ func TestX12NamesTheSupervisorOfClaimsAndLines(t *testing.T) {
 	other.RenderingID, other.PlaceOfService, other.Modifiers = second, "03", []string{"HM", "95"}
 	text := filed(line, other).x12Document()
 	require.Contains(t, text, "NM1*DQ*1*SUPERVISOR", "loop 2310D")
-	require.Equal(t, 2, strings.Count(text, "NM1*DQ"), "loop 2420D, because the second line's practitioner differs")
+	require.Equal(t, 1, strings.Count(text, "NM1*DQ"), "the second line has the supervisor of the claim")
+	require.Equal(t, 2, strings.Count(text, "NM1*82"), "loop 2420A, because the second line's practitioner differs")
+	other.SupervisingID = new(uuid.New())
+	text = filed(line, other).x12Document()
+	require.Greater(t, strings.LastIndex(text, "NM1*DQ"), strings.Index(text, "LX*2"), "loop 2420D, because its supervisor differs")
 	require.Contains(t, text, "SV1*HC:97153:HM:95*1.00*UN*4*03**1~")
 	require.Less(t, strings.Index(text, "NM1*82"), strings.Index(text, "NM1*DQ"))
 }

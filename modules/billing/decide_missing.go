@@ -1,6 +1,8 @@
 package billing
 
 import (
+	"slices"
+
 	"omnirapeutic/modules/directory"
 )
 
@@ -37,7 +39,10 @@ func (b book) missingOf(l *Line) []Reason {
 	return reasons
 }
 
-// neededBy returns the fields that a line needs of its own records.
+// neededBy returns the fields that a line needs of its own records. X12 005010X222A1 requires the
+// supervising provider (loop 2310D) if the rendering provider is supervised. Who is supervised is a rule
+// of the payer or the service: registered behavior technicians work under supervision (BACB, RBT
+// Handbook), but payers differ on naming the supervisor.
 func (b book) neededBy(l Line) []requirement {
 	patient, rendering := b.data.Patients[l.PatientID], b.data.Practitioners[l.RenderingID]
 	all := []requirement{
@@ -51,14 +56,23 @@ func (b book) neededBy(l Line) []requirement {
 		{"practitioner.npi", rendering.NPI != nil},
 		{"practitioner.taxonomyCode", rendering.TaxonomyCode != nil},
 	}
+	var insurance directory.Insurance
+	var payer directory.Payer
+	if l.InsuranceID != nil {
+		insurance = b.data.Insurances[*l.InsuranceID]
+		payer = b.data.Payers[insurance.PayerID]
+	}
+	supervised := slices.Concat(payer.SupervisedCredentials, b.data.ServiceCodes[l.ServiceCodeID].SupervisedCredentials)
+	isSupervised := l.SupervisingID != nil && *l.SupervisingID != l.RenderingID
+	if rendering.NeedsSupervision(supervised, l.ServiceDate) {
+		all = append(all, requirement{"session.supervisingPractitionerId", isSupervised})
+	}
 	if l.SupervisingID != nil {
 		all = append(all, requirement{"supervisor.npi", b.data.Practitioners[*l.SupervisingID].NPI != nil})
 	}
 	if l.InsuranceID == nil {
 		return all
 	}
-	insurance := b.data.Insurances[*l.InsuranceID]
-	payer := b.data.Payers[insurance.PayerID]
 	all = append(
 		all,
 		requirement{"insurance.relationship", insurance.Relationship != nil},

@@ -19,7 +19,6 @@ type BillingIdentity struct {
 	ContactPhone   *string
 	ReceiverID     *string // the clearinghouse or payer that receives the files
 	ReceiverName   *string
-	PlaceOfService *string // of sessions that have none
 	Version        int
 	UpdatedAt      time.Time
 }

@@ -21,8 +21,6 @@ var (
 	diagnosisForm = regexp.MustCompile(`^[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?$`)
 	// filingForm is the form of a claim filing indicator code (X12 element 1032).
 	filingForm = regexp.MustCompile(`^[A-Z0-9]{2}$`)
-	// placeForm is the form of a place of service code (CMS, Place of Service Code Set).
-	placeForm = regexp.MustCompile(`^[0-9]{2}$`)
 )
 
 // normalize removes the dash of a ZIP code, and returns an error for each invalid field of a known
@@ -74,8 +72,6 @@ func (b *BillingIdentity) normalize() []fault.Field {
 	}
 	fieldErrors = append(fieldErrors, checkForm(b.TaxID, taxIDForm, "taxId", "must have nine digits")...)
 	fieldErrors = append(fieldErrors, checkTaxonomy(b.TaxonomyCode)...)
-	fieldErrors = append(fieldErrors, checkForm(b.PlaceOfService, placeForm, "placeOfService",
-		"must be a place of service code of two digits, such as 12")...)
 	if b.TaxID != nil {
 		b.TaxID = new(strings.ReplaceAll(*b.TaxID, "-", ""))
 	}

@@ -17,6 +17,9 @@ func withRounding(
 	return withRule(rules, added, today)
 }
 
+// supervisedPath is the path of a supervised credential in requests.
+const supervisedPath = "supervisedCredentials[%d]"
+
 // withNoShow returns the rules with the added one, unless it is already in force on its first day.
 func withNoShow(rules []scheduling.NoShowRule, added scheduling.NoShowRule, today calendar.Date) []scheduling.NoShowRule {
 	current, _ := scheduling.RuleOn(rules, added.StartsOn)
@@ -30,6 +33,8 @@ func withNoShow(rules []scheduling.NoShowRule, added scheduling.NoShowRule, toda
 func (p *Payer) normalize(today calendar.Date) []fault.Field {
 	var fieldErrors []fault.Field
 	p.ModifierRules, fieldErrors = normalizeModifierRules(p.ModifierRules, today)
+	fieldErrors = append(fieldErrors, checkCodes(p.SupervisedCredentials, supervisedPath)...)
+	p.SupervisedCredentials = sortedCopy(p.SupervisedCredentials)
 	changes := []scheduling.ModifierRuleSet{}
 	for _, set := range p.ModifierRuleChanges {
 		rules, setErrors := normalizeModifierRules(set.Rules, set.StartsOn)

@@ -32,6 +32,8 @@ func (c *ServiceCode) normalize(calendar.Date) []fault.Field {
 	}
 	fieldErrors = append(fieldErrors, checkCodes(c.RequiredCredentials, "requiredCredentials[%d]")...)
 	c.RequiredCredentials = sortedCopy(c.RequiredCredentials)
+	fieldErrors = append(fieldErrors, checkCodes(c.SupervisedCredentials, supervisedPath)...)
+	c.SupervisedCredentials = sortedCopy(c.SupervisedCredentials)
 	changes := []scheduling.DatedNoteRule{}
 	for _, change := range c.NoteChanges {
 		normal, noteErrors := normalNoteRule(change.Rule)

@@ -17,8 +17,7 @@ func (s *Service) billingIdentityRoutes() []httpx.Route {
 				"submitter of claims. Unknown values are null."),
 		route("setBillingIdentity", http.MethodPut, "/billing-identity", permission.OrganizationChange,
 			handle(http.StatusOK, s.SetBillingIdentity, billingIdentityBodyOf),
-			"Set the billing identity", "Replaces all values. Claim lines are blocked until all of them are known, except "+
-				"`placeOfService`."),
+			"Set the billing identity", "Replaces all values. Claim lines are blocked until all of them are known."),
 	}
 }
 
@@ -42,8 +41,6 @@ type BillingIdentityFields struct {
 	ReceiverID *string `json:"receiverId" validate:"omitempty,min=2,max=15,text"`
 	// The name of the receiver.
 	ReceiverName *string `json:"receiverName" validate:"omitempty,max=60,text"`
-	// The place of service of sessions that have none, such as 12 for the patient's home.
-	PlaceOfService *string `json:"placeOfService"`
 }
 
 // BillingIdentityChange replaces the billing identity of an organization.
@@ -56,7 +53,6 @@ func (c BillingIdentityChange) identity() BillingIdentity {
 	return BillingIdentity{
 		NPI: c.NPI, TaxID: c.TaxID, TaxonomyCode: c.TaxonomyCode, Address: postalAddressOf(c.Address), SubmitterID: c.SubmitterID,
 		ContactName: c.ContactName, ContactPhone: c.ContactPhone, ReceiverID: c.ReceiverID, ReceiverName: c.ReceiverName,
-		PlaceOfService: c.PlaceOfService,
 	}
 }
 
@@ -72,7 +68,7 @@ func (b billingIdentityBody) Revision() int { return b.Version }
 func billingIdentityBodyOf(b BillingIdentity) billingIdentityBody {
 	return billingIdentityBody{BillingIdentityFields{
 		b.NPI, b.TaxID, b.TaxonomyCode, postalAddressBodyOf(b.Address), b.SubmitterID, b.ContactName, b.ContactPhone, b.ReceiverID,
-		b.ReceiverName, b.PlaceOfService,
+		b.ReceiverName,
 	}, b.Version}
 }
 

@@ -51,6 +51,9 @@ type NewPayer struct {
 	ModifierRules []ModifierRuleBody `json:"modifierRules" validate:"omitempty,max=50,dive"`
 	// Whether units remain used if the patient does not come. Null or missing: as the organization has set.
 	NoShowConsumes *bool `json:"noShowConsumes"`
+	// The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines
+	// need a supervising practitioner. Default: none.
+	SupervisedCredentials []string `json:"supervisedCredentials" validate:"max=20"`
 	// The day on which the payer's weeks start. The default is `SUNDAY`.
 	WeekStartsOn string `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -80,7 +83,8 @@ type PayerChange struct {
 	NoShowConsumes patch.Clearable[bool] `json:"noShowConsumes"`
 	// The first service date of the new `noShowConsumes`. The default is today, in the organization's time zone.
 	NoShowConsumesFrom patch.Field[calendar.Date] `json:"noShowConsumesFrom"`
-
+	// The credentials whose holders the payer pays only under supervision. They replace the previous ones.
+	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// The day on which the payer's weeks start.
 	WeekStartsOn patch.Field[string] `json:"weekStartsOn" validate:"omitempty,oneof=MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY"`
 }
@@ -106,6 +110,8 @@ type payerBody struct {
 	WeekStartsOn string `json:"weekStartsOn"`
 	// The type of payer in claims. Null if it is unknown.
 	ClaimFilingCode *string `json:"claimFilingCode"`
+	// The credentials whose holders the payer pays only under supervision, sorted.
+	SupervisedCredentials []string `json:"supervisedCredentials"`
 }
 
 // Location returns the path of the payer.
@@ -117,7 +123,7 @@ func payerBodyOf(p Payer) payerBody {
 		recordBody(p.Record), p.Name, p.PayerCode, p.Rounding, rules, modifierRuleBodiesOf(p.PresentModifierRules),
 		modifierRuleSetBodiesOf(p.modifierRuleSets()), p.NoShowConsumes,
 		httpx.Bodies(p.NoShowRules, func(r scheduling.NoShowRule) noShowRuleBody { return noShowRuleBody(r) }),
-		p.WeekStartsOn, p.ClaimFilingCode,
+		p.WeekStartsOn, p.ClaimFilingCode, p.SupervisedCredentials,
 	}
 }
 

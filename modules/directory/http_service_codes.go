@@ -76,6 +76,9 @@ type NewServiceCode struct {
 	UnitMinutes int `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
 	// The qualifications of which the practitioner needs one.
 	RequiredCredentials []string `json:"requiredCredentials" validate:"max=20"`
+	// The qualifications whose holders render the service only under supervision, such as RBT. Their claim
+	// lines need a supervising practitioner. Default: none.
+	SupervisedCredentials []string `json:"supervisedCredentials" validate:"max=20"`
 	// Whether the code is in use. The default is true.
 	Active *bool `json:"active"`
 	// The requirements for the notes of its sessions. By default no note is required.
@@ -97,6 +100,9 @@ type ServiceCodeChange struct {
 	UnitMinutes patch.Field[int] `json:"unitMinutes" validate:"omitempty,min=1,max=1440"`
 	// The qualifications of which the practitioner needs one. They replace the previous ones.
 	RequiredCredentials patch.Field[[]string] `json:"requiredCredentials" validate:"omitempty,max=20"`
+	// The qualifications whose holders render the service only under supervision. They replace the previous
+	// ones.
+	SupervisedCredentials patch.Field[[]string] `json:"supervisedCredentials" validate:"omitempty,max=20"`
 	// Whether the code is in use.
 	Active patch.Field[bool] `json:"active"`
 	// The requirements for the notes of its sessions from `startsOn` on. They replace the previous ones as a whole.
@@ -119,6 +125,8 @@ type serviceCodeBody struct {
 	// The qualifications of which the practitioner needs one, sorted. If it is empty, none is
 	// needed.
 	RequiredCredentials []string `json:"requiredCredentials"`
+	// The qualifications whose holders render the service only under supervision, sorted.
+	SupervisedCredentials []string `json:"supervisedCredentials"`
 	// Whether the code is still in use.
 	Active bool `json:"active"`
 	// The requirements for notes of today. Null if no note is required.
@@ -139,8 +147,8 @@ func (b serviceCodeBody) Location() string { return apiPath + "/service-codes/" 
 
 func serviceCodeBodyOf(c ServiceCode) serviceCodeBody {
 	return serviceCodeBody{
-		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials, c.Active,
-		noteRequirementsOf(c.PresentNote),
+		recordBody(c.Record), c.Code, c.Description, c.Track, c.UnitMinutes, c.RequiredCredentials,
+		c.SupervisedCredentials, c.Active, noteRequirementsOf(c.PresentNote),
 		httpx.Bodies(c.noteRules(), func(r scheduling.DatedNoteRule) datedNoteBody {
 			return datedNoteBody{r.StartsOn, noteRequirementsOf(r.Rule)}
 		}),

@@ -27,6 +27,8 @@ type Payer struct {
 	WeekStartsOn   string // a weekday, such as SUNDAY
 	// ClaimFilingCode is the type of payer in claims, such as CI or MC (X12 element 1032).
 	ClaimFilingCode *string
+	// SupervisedCredentials are credentials whose holders the payer pays only under supervision; sorted.
+	SupervisedCredentials []string `gorm:"serializer:json"`
 }
 
 // modifierRuleSets returns all modifier rules, sorted by first day. The first set has always applied.

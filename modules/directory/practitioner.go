@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"slices"
+
 	"omnirapeutic/platform/calendar"
 )
 
@@ -14,6 +16,21 @@ type Practitioner struct {
 	Credentials   []Credential `gorm:"-"`          // sorted by code
 	Status        Status
 	TaxonomyCode  *string // the kind of provider, see [ValidTaxonomyCode]
+}
+
+// NeedsSupervision reports whether the practitioner holds one of the supervised credentials, and no
+// other credential that is in force on the day. An expired credential needs supervision too.
+func (p Practitioner) NeedsSupervision(supervised []string, on calendar.Date) bool {
+	needed := false
+	for _, c := range p.Credentials {
+		switch {
+		case slices.Contains(supervised, c.Code):
+			needed = true
+		case c.ExpiresOn.IsZero() || !on.After(c.ExpiresOn):
+			return false
+		}
+	}
+	return needed
 }
 
 // Credential is a qualification of a practitioner.

@@ -129,7 +129,7 @@ func recordedPayer(p Payer) recordedFields {
 		"roundingRules": plain(rules), "modifierRules": plain(p.ModifierRules),
 		"modifierRuleChanges": plain(p.ModifierRuleChanges), "noShowRules": plain(p.NoShowRules),
 		"weekStartsOn":    plain(p.WeekStartsOn),
-		"claimFilingCode": plain(p.ClaimFilingCode),
+		"claimFilingCode": plain(p.ClaimFilingCode), "supervisedCredentials": plain(p.SupervisedCredentials),
 	}
 }
 
@@ -153,6 +153,7 @@ func recordedServiceCode(c ServiceCode) recordedFields {
 		"code": plain(c.Code), "description": plain(c.Description), "lane": plain(c.Track),
 		"unitMinutes": plain(c.UnitMinutes), "requiredCredentials": plain(c.RequiredCredentials), "active": plain(c.Active),
 		"note": plain(recordedNoteRuleOf(c.Note)), "noteChanges": plain(recordedNoteChangesOf(c.NoteChanges)),
+		"supervisedCredentials": plain(c.SupervisedCredentials),
 	}
 }
 
@@ -244,6 +245,6 @@ func recordedBillingIdentity(b BillingIdentity) recordedFields {
 	return recordedFields{
 		"npi": plain(b.NPI), "taxId": plain(b.TaxID), "taxonomyCode": plain(b.TaxonomyCode), "address": plain(b.Address),
 		"submitterId": plain(b.SubmitterID), "contactName": personal(b.ContactName), "contactPhone": personal(b.ContactPhone),
-		"receiverId": plain(b.ReceiverID), "receiverName": plain(b.ReceiverName), "placeOfService": plain(b.PlaceOfService),
+		"receiverId": plain(b.ReceiverID), "receiverName": plain(b.ReceiverName),
 	}
 }

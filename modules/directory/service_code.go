@@ -14,7 +14,9 @@ type ServiceCode struct {
 	Track               scheduling.Track // a patient has one appointment at a time on each track
 	UnitMinutes         int
 	RequiredCredentials []string `gorm:"-"` // the practitioner needs one of them; sorted; empty: none is needed
-	Active              bool     // whether the code is still in use
+	// SupervisedCredentials are credentials whose holders render the service only under supervision; sorted.
+	SupervisedCredentials []string `gorm:"-"`
+	Active                bool     // whether the code is still in use
 	// Note is the rule for the notes of its sessions until the first of NoteChanges begins; nil: no note is
 	// required.
 	Note *scheduling.NoteRule `gorm:"serializer:json"`

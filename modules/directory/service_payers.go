@@ -26,7 +26,8 @@ func (s *Service) CreatePayer(ctx context.Context, n NewPayer) (Payer, error) {
 	created, err := payers.create(ctx, s, Payer{
 		Name: n.Name, PayerCode: n.PayerCode, ClaimFilingCode: n.ClaimFilingCode, WeekStartsOn: cmp.Or(n.WeekStartsOn, "SUNDAY"),
 		ModifierRules: modifierRulesOf(n.ModifierRules), NoShowRules: noShowRules,
-		Rounding: method, RoundingRules: []scheduling.RoundingRule{
+		SupervisedCredentials: n.SupervisedCredentials,
+		Rounding:              method, RoundingRules: []scheduling.RoundingRule{
 			{StartsOn: scheduling.Always, Method: method, Basis: basisOf(n.RoundingBasis, method)},
 		},
 	})
@@ -84,6 +85,7 @@ func (c PayerChange) apply(p *Payer, today calendar.Date) {
 	c.PayerCode.Apply(&p.PayerCode)
 	c.ClaimFilingCode.Apply(&p.ClaimFilingCode)
 	c.WeekStartsOn.Apply(&p.WeekStartsOn)
+	c.SupervisedCredentials.Apply(&p.SupervisedCredentials)
 	if c.ModifierRules.Given {
 		added := scheduling.ModifierRuleSet{StartsOn: today, Rules: modifierRulesOf(c.ModifierRules.Value)}
 		c.ModifierRulesFrom.Apply(&added.StartsOn)

@@ -11,8 +11,8 @@ import (
 
 var serviceCodes = crud[ServiceCode, *ServiceCode]{
 	name: "service-code", notFound: ErrServiceCodeNotFound, valid: ServiceCode{Code: "0"},
-	loadParts: store{}.loadRequiredCredentials,
-	saveParts: store{}.saveRequiredCredentials,
+	loadParts: store{}.loadServiceCredentials,
+	saveParts: store{}.saveServiceCredentials,
 	recorded:  recordedServiceCode,
 }
 
@@ -26,8 +26,8 @@ func (s *Service) CreateServiceCode(ctx context.Context, n NewServiceCode) (Serv
 		Code: n.Code, Description: n.Description,
 		Track:               cmp.Or(n.Track, defaultTracks[n.Code], scheduling.Direct),
 		UnitMinutes:         cmp.Or(n.UnitMinutes, defaultUnitMinutes),
-		RequiredCredentials: n.RequiredCredentials, Active: n.Active == nil || *n.Active,
-		Note: n.Note.rule(),
+		RequiredCredentials: n.RequiredCredentials, SupervisedCredentials: n.SupervisedCredentials,
+		Active: n.Active == nil || *n.Active, Note: n.Note.rule(),
 	})
 	return created.withPresentNote(today), err
 }
@@ -68,6 +68,7 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 		c.Track.Apply(&code.Track)
 		c.UnitMinutes.Apply(&code.UnitMinutes)
 		c.RequiredCredentials.Apply(&code.RequiredCredentials)
+		c.SupervisedCredentials.Apply(&code.SupervisedCredentials)
 		c.Active.Apply(&code.Active)
 		if c.Note.Given {
 			code.changeNote(c.Note.Value.rule(), today)

@@ -62,5 +62,13 @@ func (s store) claimRows(ctx context.Context, patients, insurances []uuid.UUID) 
 			return found, err
 		}
 	}
-	return found, nil
+	if len(found.serviceCodes) > 0 {
+		if err := s.loadSupervised(ctx, found.serviceCodes); err != nil {
+			return found, err
+		}
+	}
+	if len(found.practitioners) == 0 {
+		return found, nil
+	}
+	return found, s.loadCredentials(ctx, found.practitioners)
 }

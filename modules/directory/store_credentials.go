@@ -24,6 +24,12 @@ type serviceCodeCredential struct {
 	Credential     string    `gorm:"primaryKey"`
 }
 
+// supervisedCredential is a row: a credential whose holders render a service only under supervision.
+type supervisedCredential serviceCodeCredential
+
+// TableName returns the table name for gorm.
+func (supervisedCredential) TableName() string { return "service_code_supervised_credentials" }
+
 func (store) loadCredentials(ctx context.Context, found []Practitioner) error {
 	byID, err := partsOf(ctx, "practitioner_id", found, func(r practitionerCredential) (uuid.UUID, Credential) {
 		return r.PractitionerID, Credential{r.Credential, r.ExpiresOn}
@@ -42,7 +48,10 @@ func (store) saveCredentials(ctx context.Context, p *Practitioner) error {
 	return replaceParts(ctx, "practitioner_id", p.ID, rows)
 }
 
-func (store) loadRequiredCredentials(ctx context.Context, found []ServiceCode) error {
+func (s store) loadServiceCredentials(ctx context.Context, found []ServiceCode) error {
+	if err := s.loadSupervised(ctx, found); err != nil {
+		return err
+	}
 	byID, err := partsOf(ctx, "service_code_id", found, func(r serviceCodeCredential) (uuid.UUID, string) {
 		return r.ServiceCodeID, r.Credential
 	})
@@ -52,7 +61,24 @@ func (store) loadRequiredCredentials(ctx context.Context, found []ServiceCode) e
 	return err
 }
 
-func (store) saveRequiredCredentials(ctx context.Context, c *ServiceCode) error {
+func (store) loadSupervised(ctx context.Context, found []ServiceCode) error {
+	byID, err := partsOf(ctx, "service_code_id", found, func(r supervisedCredential) (uuid.UUID, string) {
+		return r.ServiceCodeID, r.Credential
+	})
+	for i, c := range found {
+		found[i].SupervisedCredentials = sortedCopy(byID[c.ID])
+	}
+	return err
+}
+
+func (store) saveServiceCredentials(ctx context.Context, c *ServiceCode) error {
+	supervised := make([]supervisedCredential, len(c.SupervisedCredentials))
+	for i, code := range c.SupervisedCredentials {
+		supervised[i] = supervisedCredential{c.OrganizationID, c.ID, code}
+	}
+	if err := replaceParts(ctx, "service_code_id", c.ID, supervised); err != nil {
+		return err
+	}
 	rows := make([]serviceCodeCredential, len(c.RequiredCredentials))
 	for i, code := range c.RequiredCredentials {
 		rows[i] = serviceCodeCredential{c.OrganizationID, c.ID, code}

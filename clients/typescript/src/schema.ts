@@ -618,7 +618,7 @@ export interface paths {
         get: operations["getBillingIdentity"];
         /**
          * Set the billing identity
-         * @description Replaces all values. Claim lines are blocked until all of them are known, except `placeOfService`.
+         * @description Replaces all values. Claim lines are blocked until all of them are known.
          *
          *     Permission: `organization:change`.
          */
@@ -4963,8 +4963,6 @@ export interface components {
             receiverId: string | null;
             /** @description The name of the receiver. */
             receiverName: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService: string | null;
             /** @description The number of changes, starting with 1. */
             version: number;
         };
@@ -4988,8 +4986,6 @@ export interface components {
             receiverId?: string | null;
             /** @description The name of the receiver. */
             receiverName?: string | null;
-            /** @description The place of service of sessions that have none, such as 12 for the patient's home. */
-            placeOfService?: string | null;
         };
         /** @description The body of the request is too large. */
         BodyTooLargeProblem: components["schemas"]["Problem"] & {
@@ -7813,6 +7809,8 @@ export interface components {
             modifierRules?: components["schemas"]["ModifierRuleInput"][];
             /** @description Whether units remain used if the patient does not come. Null or missing: as the organization has set. */
             noShowConsumes?: boolean | null;
+            /** @description The credentials whose holders the payer pays only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
+            supervisedCredentials?: string[];
             /**
              * @description The day on which the payer's weeks start. The default is `SUNDAY`.
              * @enum {string}
@@ -7868,6 +7866,8 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. */
             requiredCredentials?: string[];
+            /** @description The qualifications whose holders render the service only under supervision, such as RBT. Their claim lines need a supervising practitioner. Default: none. */
+            supervisedCredentials?: string[];
             /** @description Whether the code is in use. The default is true. */
             active?: boolean | null;
             /** @description The requirements for the notes of its sessions. By default no note is required. */
@@ -8674,6 +8674,8 @@ export interface components {
             weekStartsOn: string;
             /** @description The type of payer in claims. Null if it is unknown. */
             claimFilingCode: string | null;
+            /** @description The credentials whose holders the payer pays only under supervision, sorted. */
+            supervisedCredentials: string[];
         };
         /** @description PayerChange changes the given fields of a payer. A new way of rounding applies from today or a later day on. Rules that have begun stay. */
         PayerChange: {
@@ -8712,6 +8714,8 @@ export interface components {
              * @description The first service date of the new `noShowConsumes`. The default is today, in the organization's time zone.
              */
             noShowConsumesFrom?: string;
+            /** @description The credentials whose holders the payer pays only under supervision. They replace the previous ones. */
+            supervisedCredentials?: string[];
             /**
              * @description The day on which the payer's weeks start.
              * @enum {string}
@@ -9719,6 +9723,8 @@ export interface components {
             unitMinutes: number;
             /** @description The qualifications of which the practitioner needs one, sorted. If it is empty, none is needed. */
             requiredCredentials: string[];
+            /** @description The qualifications whose holders render the service only under supervision, sorted. */
+            supervisedCredentials: string[];
             /** @description Whether the code is still in use. */
             active: boolean;
             /** @description The requirements for notes of today. Null if no note is required. */
@@ -9741,6 +9747,8 @@ export interface components {
             unitMinutes?: number;
             /** @description The qualifications of which the practitioner needs one. They replace the previous ones. */
             requiredCredentials?: string[];
+            /** @description The qualifications whose holders render the service only under supervision. They replace the previous ones. */
+            supervisedCredentials?: string[];
             /** @description Whether the code is in use. */
             active?: boolean;
             /** @description The requirements for the notes of its sessions from `startsOn` on. They replace the previous ones as a whole. Null: no note is required from today on. Earlier sessions keep the requirements of their service date. */
