@@ -135,7 +135,7 @@ func (m *clinicMonth) addPerson(t *testing.T, name, credential, taxonomy string,
 func (m *clinicMonth) addTeam(t *testing.T, index int, seed uint64) {
 	t.Helper()
 	team := &clinicTeam{clinicMonth: m, t: t, name: fmt.Sprintf("team-%d", index)}
-	team.random = rand.New(rand.NewPCG(seed, uint64(index))) //nolint:gosec // it need not be secret
+	team.random = rand.New(rand.NewPCG(seed, uint64(index)))
 	for i := range 4 {
 		team.technicians = append(team.technicians, m.addPerson(t, fmt.Sprintf("%s-technician-%d", team.name, i),
 			"RBT", "106S00000X", rbac.Technician, 10*index+i))

@@ -149,7 +149,8 @@ func TestPayerDecidesOnTheUnitsOfAPatientWhoDoesNotCome(t *testing.T) {
 	planned := c.Admin().Patch(t, payer, harness.Body{"noShowConsumes": nil, "noShowConsumesFrom": c.Date(t, 1)}).OK(t)
 	require.Len(t, planned.Body["noShowRules"], 3, "a planned rule is replaced")
 	for _, invalid := range []harness.Body{
-		{"noShowConsumesFrom": c.Date(t, 1)}, {"noShowConsumes": true, "noShowConsumesFrom": c.Date(t, -1)},
+		{"noShowConsumesFrom": c.Date(t, 1)},
+		{"noShowConsumes": true, "noShowConsumesFrom": c.Date(t, -1)},
 		{"noShowConsumes": true},
 	} {
 		c.Admin().Patch(t, payer, invalid).Refused(t, http.StatusUnprocessableEntity, "validation-failed")

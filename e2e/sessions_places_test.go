@@ -317,8 +317,10 @@ func TestVisitsHaveTheSixFacts(t *testing.T) {
 	session := completed(t, c, booked, harness.Body{"patients": []harness.Body{
 		{"patientId": present, "startTime": start.Add(15 * time.Minute)}, {"patientId": absent, "attended": false},
 	}})
-	voided := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t), harness.Body{"startTime": c.Ago(5 * time.Hour),
-		"endTime": c.Ago(4 * time.Hour)})
+	voided := delivered(t, c, c.Authorize(t, 10), c.AddPractitioner(t), harness.Body{
+		"startTime": c.Ago(5 * time.Hour),
+		"endTime":   c.Ago(4 * time.Hour),
+	})
 	c.Admin().Post(t, voided+"/void", harness.Body{"reason": "Wrong.", "appointment": "CANCELLED"}).OK(t)
 
 	rows := c.Admin().All(t, "/reports/visits?limit=1", nil)

@@ -90,7 +90,7 @@ func (d *draft) run() error {
 		return nil
 	case d.impossibleTime != nil:
 		d.refusal = d.impossibleTime
-		return nil
+		return nil //nolint:nilerr // a refusal is a decision, not a failure
 	case d.kind == reschedule:
 		return bookingDraft{with}.reschedule()
 	case d.kind == transfer:
