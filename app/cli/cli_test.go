@@ -336,7 +336,7 @@ func TestCommandsOnADatabase(t *testing.T) {
 	_, err = owner.ExecContext(t.Context(),
 		"UPDATE authorizations SET used_units = used_units + 1 WHERE auth_number = 'AUTH-2001'")
 	require.NoError(t, err)
-	require.Contains(t, must(cli.ExitUnclean, "", "verify"), "2 problems")
+	require.Contains(t, must(cli.ExitUnclean, "", "verify"), "3 problems")
 
 	_, err = owner.ExecContext(t.Context(), "UPDATE users SET status = 'DISABLED' WHERE email LIKE '%.test'")
 	require.NoError(t, err)
