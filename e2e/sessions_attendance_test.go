@@ -212,6 +212,9 @@ func TestSessionsOverlapInRealTime(t *testing.T) {
 		c.Admin().Post(t, later+"/correct", harness.Body{
 			"startTime": at.Add(80 * time.Minute), "confirm": true, "reason": "Typing error.",
 		}).Refused(t, http.StatusConflict, "session-overlap")
+		c.Admin().Post(t, "/sessions/"+session+"/correct", harness.Body{
+			"endTime": at.Add(190 * time.Minute), "confirm": true, "reason": "Typing error.",
+		}).Refused(t, http.StatusConflict, "session-overlap")
 	})
 	t.Run("a child with two technicians in one track", func(t *testing.T) {
 		second := c.AddPractitioner(t)

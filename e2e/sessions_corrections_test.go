@@ -293,6 +293,18 @@ func TestVoidedSession(t *testing.T) {
 	c.RequireClean(t)
 }
 
+func TestVoidToANoShowConsumesTheBookedUnitsOfAVisit(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	c.Admin().Patch(t, "/organizations/"+c.Own.ID.String(), harness.Body{"noShowConsumes": true}).OK(t)
+	path := c.Authorize(t, 10, harness.Body{"insuranceId": c.AddInsurance(t, "rounding", "CMS_TOTAL")})
+	session := delivered(t, c, path, c.AddPractitioner(t))
+	c.RequireBalance(t, path, 10, 4, 0)
+	c.Admin().Post(t, session+"/void", harness.Body{"appointment": "NO_SHOW", "reason": "The child did not come."}).OK(t)
+	c.RequireBalance(t, path, 10, 4, 0)
+	c.RequireClean(t)
+}
+
 func TestReopenedAppointment(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)

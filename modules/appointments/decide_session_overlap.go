@@ -52,11 +52,10 @@ func (o SessionOverlap) ofPatient(id uuid.UUID) SessionOverlap {
 }
 
 // refuseOverlap returns [ErrSessionOverlap] if the draft's session overlaps the real time of other
-// work. A reason accepts the overlap, and is stored; so does the reason of the version before.
+// work. A reason accepts the overlap, and is stored. The reason of the version before accepts the same overlaps.
 func (d sessionDraft) refuseOverlap(reason *string) *fault.Error {
 	found := d.sessionOverlaps()
-	accepted := d.session.OverlapReason
-	if reason == nil && accepted != nil && len(found) > 0 {
+	if reason == nil && d.session.OverlapReason != nil && len(found) > 0 && d.acceptedBefore(found) {
 		return nil
 	}
 	d.session.OverlapReason, d.session.OverlapAcceptedBy = nil, nil
@@ -72,6 +71,20 @@ func (d sessionDraft) refuseOverlap(reason *string) *fault.Error {
 		return nil
 	}
 	return ErrSessionOverlap.With(SessionOverlaps{found}, "%s", d.describe(found[0]))
+}
+
+// acceptedBefore reports whether the version before has each of the overlaps, with the same practitioner or
+// patient. Its reason accepts them, even if their times differ.
+func (d sessionDraft) acceptedBefore(found []SessionOverlap) bool {
+	session := d.sessions[d.a.key()]
+	earlier := sessionDraft{visitDraft{&draft{records: d.records, request: d.request, a: d.before, session: &session}}}
+	known := earlier.sessionOverlaps()
+	return !slices.ContainsFunc(found, func(o SessionOverlap) bool {
+		return !slices.ContainsFunc(known, func(k SessionOverlap) bool {
+			return k.AppointmentID == o.AppointmentID && equal(k.PractitionerID, o.PractitionerID) &&
+				equal(k.PatientID, o.PatientID)
+		})
+	})
 }
 
 // describe returns a text about an overlap, with local times.

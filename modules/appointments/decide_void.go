@@ -23,12 +23,13 @@ func (d statusDraft) void() error {
 		d.a.Patients[i].ReservationID, d.a.Patients[i].Absent, d.a.Patients[i].Own = nil, false, nil
 	}
 	d.a.SessionID, d.a.Worked, d.a.StartedAt, d.a.Clocking = nil, nil, nil, Clocking{}
-	d.a.Status = d.voidedTo
+	d.a.Status = Scheduled // for the booked units: those of a cancelled appointment are not part of a visit
 	d.touch()
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
 	for i := range d.a.Patients {
 		d.measure(&d.a.Patients[i], service)
 	}
+	d.a.Status = d.voidedTo
 	switch d.a.Status {
 	case Scheduled:
 		return d.bookTime()
