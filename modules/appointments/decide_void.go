@@ -23,7 +23,7 @@ func (d statusDraft) void() error {
 		d.a.Patients[i].ReservationID, d.a.Patients[i].Absent, d.a.Patients[i].Own = nil, false, nil
 	}
 	d.a.SessionID, d.a.Worked, d.a.StartedAt, d.a.Clocking = nil, nil, nil, Clocking{}
-	d.a.Status = Scheduled // for the booked units: those of a cancelled appointment are not part of a visit
+	d.a.Status = Scheduled // for the booked units: a cancelled appointment has none in a visit
 	d.touch()
 	service := d.rules.ServiceCodes[d.named(d.a.ServiceCodeID)]
 	for i := range d.a.Patients {
