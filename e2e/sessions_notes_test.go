@@ -380,7 +380,9 @@ func TestTechnicianCorrectsUntilSigned(t *testing.T) {
 	technician := c.As(c.Own.Tokens[rbac.Technician])
 	session := "/sessions/" + completed(t, c, c.Book(t,
 		c.Booking(c.Authorize(t, 20), practitioner, noon.Add(-2*time.Hour), time.Hour)))
-	technician.Post(t, session+"/correct", harness.Body{"endTime": noon.Add(-90 * time.Minute), "reason": "Typing error."}).OK(t)
+	correction := harness.Body{"endTime": noon.Add(-90 * time.Minute), "reason": "Typing error."}
+	keyed := technician.WithHeader("Idempotency-Key", "correction")
+	keyed.Post(t, session+"/correct", correction).OK(t)
 	written := technician.Put(t, session+"/note", completeNote).OK(t)
 	require.Equal(t, http.StatusCreated, technician.Post(t, session+"/signatures",
 		harness.Body{"role": "TECHNICIAN", "textHash": written.Text("textHash")}).Status)
@@ -388,6 +390,12 @@ func TestTechnicianCorrectsUntilSigned(t *testing.T) {
 		"/correct": {"reason": "Late."}, "/void": {"appointment": "CANCELLED", "reason": "Late."}, "/correct/preview": {},
 	} {
 		technician.Post(t, session+call, b).Refused(t, http.StatusConflict, "session-signed")
+	}
+	repeated := keyed.Post(t, session+"/correct", correction).OK(t)
+	require.EqualValues(t, 2, repeated.Body["session"].(map[string]any)["version"], "it took effect before the signature")
+	refused := technician.WithHeader("Idempotency-Key", "too late")
+	for range 2 {
+		refused.Post(t, session+"/correct", harness.Body{"reason": "Late."}).Refused(t, http.StatusConflict, "session-signed")
 	}
 	c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Wrong child."}).OK(t)
 	technician.Put(t, session+"/note", harness.Body{"narrative": "x"}).Refused(t, http.StatusConflict, "session-voided")

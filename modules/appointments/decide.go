@@ -88,8 +88,8 @@ func (d *draft) run() error {
 	case d.before.Version == 0:
 		d.refusal = ErrNotFound
 		return nil
-	case d.impossibleTime != nil:
-		d.refusal = d.impossibleTime
+	case d.knownRefusal != nil:
+		d.refusal = d.knownRefusal
 		return nil //nolint:nilerr // a refusal is a decision, not a failure
 	case d.kind == reschedule:
 		return bookingDraft{with}.reschedule()

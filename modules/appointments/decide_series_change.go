@@ -182,7 +182,7 @@ func (r request) partFor(named, member Appointment) request {
 	if member.ID == named.ID {
 		return part
 	}
-	part.change, part.impossibleTime = r.change.differences(named).forMember(named, member, r.zone)
+	part.change, part.knownRefusal = r.change.differences(named).forMember(named, member, r.zone)
 	part.reservations = make([]uuid.UUID, len(r.reservations))
 	for i, id := range r.reservations {
 		part.reservations[i] = uuid.NewSHA1(id, member.ID[:]) // the same in every attempt

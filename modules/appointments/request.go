@@ -110,18 +110,19 @@ type request struct {
 	// If redates is set, the organization's time zone changes, and with it the appointment's
 	// service date. Its time stays.
 	redates bool
-	// impossibleTime is the refusal of a part of a series change whose day does not have the new time;
-	// otherwise nil.
-	impossibleTime *fault.Error
-	completion     Completion
-	correction     Correction
-	voidedTo       Status     // the appointment's status after its session is voided
-	started        *time.Time // the given time of a start; nil: now
-	reason         *string
-	coordinates    *Coordinates  // of a clock-in or a clock-out
-	transfer       *Transfer     // of a transfer
-	since          calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling       *strandedSet  // of a request for appointments that a change of their authorization would strand
+	// knownRefusal is a refusal that was found before the decision, or nil: a part of a series change whose day
+	// does not have the new time, or a correction that the caller may no longer make. It is stored like others, and
+	// a request that took effect earlier is repeated without it.
+	knownRefusal *fault.Error
+	completion   Completion
+	correction   Correction
+	voidedTo     Status     // the appointment's status after its session is voided
+	started      *time.Time // the given time of a start; nil: now
+	reason       *string
+	coordinates  *Coordinates  // of a clock-in or a clock-out
+	transfer     *Transfer     // of a transfer
+	since        calendar.Date // of a transfer: the first day, even if the transfer does not give it
+	settling     *strandedSet  // of a request for appointments that a change of their authorization would strand
 }
 
 // asRecount returns the request as the cause of changes of other appointments.

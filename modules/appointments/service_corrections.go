@@ -8,6 +8,7 @@ import (
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
 
@@ -142,29 +143,28 @@ func (s *CorrectionService) onSession(
 	if err != nil {
 		return request{}, err
 	}
-	if err := s.requireToday(ctx, r.caller, found); err != nil {
-		return request{}, err
-	}
 	r.session, r.reason = session, &reason
-	return r, nil
+	r.knownRefusal, err = s.refuseLater(ctx, r.caller, found)
+	return r, err
 }
 
-// requireToday returns an error if the caller may correct own sessions only: [ErrSessionSigned] if the
+// refuseLater returns the refusal of a caller who may correct own sessions only: [ErrSessionSigned] if the
 // session is signed, and [ErrNotToday] if it is of an earlier day.
-func (s *CorrectionService) requireToday(ctx context.Context, caller identity.Caller, found Session) error {
+func (s *CorrectionService) refuseLater(ctx context.Context, caller identity.Caller, found Session) (*fault.Error, error) {
 	scope := caller.RecordScope()
 	if scope.Has(identity.Organization) || scope.Has(identity.Caseload) {
-		return nil
+		return nil, nil
 	}
-	if err := s.requireUnsigned(ctx, found.ID); err != nil {
-		return err
+	signed, err := s.refusalOfSignatures(ctx, found.ID)
+	if err != nil || signed != nil {
+		return signed, err
 	}
 	zone, err := s.Directory.TimeZone(ctx, caller.OrganizationID)
 	if err != nil || found.ServiceDate == calendar.DateIn(s.now(), found.zone(zone)) {
-		return err
+		return nil, err
 	}
 	return ErrNotToday.With(NotToday{found.ServiceDate},
-		"The session was on %s. You can correct your own sessions on the same day only.", found.ServiceDate)
+		"The session was on %s. You can correct your own sessions on the same day only.", found.ServiceDate), nil
 }
 
 // Versions returns all versions of a session, oldest first. Earlier versions have no clinical text.

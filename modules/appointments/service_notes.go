@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/patch"
@@ -324,17 +325,13 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	})
 }
 
-// requireUnsigned returns [ErrSessionSigned] if the session has a signature that counts.
-func (s base) requireUnsigned(ctx context.Context, session uuid.UUID) error {
-	_, err := db.Snapshot(ctx, s.Database, "notes.signed", func(ctx context.Context) (Session, error) {
-		found, err := s.withNote(ctx, session)
-		if err != nil {
-			return Session{}, err
-		}
-		if refusal := found.Note.refuseSigned(); refusal != nil {
-			return Session{}, refusal
-		}
-		return found, nil
+// refusalOfSignatures returns [ErrSessionSigned] if the session has a signature that counts, or nil.
+func (s base) refusalOfSignatures(ctx context.Context, session uuid.UUID) (*fault.Error, error) {
+	found, err := db.Snapshot(ctx, s.Database, "notes.signed", func(ctx context.Context) (Session, error) {
+		return s.withNote(ctx, session)
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return found.Note.refuseSigned(), nil
 }
