@@ -178,12 +178,12 @@ func (s *subject) addCorrection(c Correction, corrected Span) {
 	}
 }
 
-// completedSpans returns the possible times of a completion: the given ones, or else the booked ones,
-// the recorded start, and now.
+// completedSpans returns the possible times of a completion: the given ones, or else the booked ones
+// or, after a start, the recorded start and now.
 func completedSpans(a Appointment, c Completion, now time.Time) []Span {
-	starts, ends := []time.Time{a.Start}, []time.Time{a.End, now}
+	starts, ends := []time.Time{a.Start}, []time.Time{a.End}
 	if a.StartedAt != nil {
-		starts = append(starts, *a.StartedAt)
+		starts, ends = append(starts, *a.StartedAt), append(ends, now)
 	}
 	if a.ClockedOutAt != nil {
 		ends = append(ends, *a.ClockedOutAt)
@@ -262,6 +262,9 @@ func (n *needs) addReal(s subject) {
 	}
 	for _, p := range s.patients {
 		patients = append(patients, record.Of(s.organization, p.PatientID))
+	}
+	if s.rebooked && len(s.real) > 0 { // a session may have a time that an earlier request of the batch gives
+		s.real = append(s.real, s.spans()...)
 	}
 	for _, span := range s.real {
 		if !span.Start.Before(span.End) || span.End.Sub(span.Start) > MaxLength {
