@@ -33,16 +33,6 @@ type recount struct {
 	units       int
 }
 
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
-}
-
 // visitDraft is a draft whose units are rounded together with the units of other appointments.
 type visitDraft struct{ *draft }
 
@@ -109,7 +99,7 @@ func (d visitDraft) sharesIn(v visit, sessionsOnly bool) map[uuid.UUID]int {
 }
 
 // recounts returns the appointments of the draft's visits, before and after the change, whose units
-// change. They are sorted: appointments that lose units come first.
+// change, sorted by key.
 func (d visitDraft) recounts(before Appointment) []recount {
 	visits := map[visit]bool{}
 	for _, a := range []Appointment{before, d.a} {
@@ -141,9 +131,6 @@ func (d visitDraft) recounts(before Appointment) []recount {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(x, y recount) int {
-		return boolCompare(d.grows(x), d.grows(y))
-	})
 	return all
 }
 

@@ -25,7 +25,7 @@ const (
 //   - billing: the entry of the ledger that consumed the units of an exported line has the units of the
 //     line, the lines add up to the totals of the export, and its files have their hashes
 //   - reconciliation: the units that the ledger counts as consumed are those on lines of claims that the
-//     payer has, those that wait for a claim, and those that were consumed without a session
+//     payer has, the units that wait for a claim, and the units consumed without a session
 //
 // It runs in the transaction of the context and needs no caller.
 func (s *Service) CompareLines(
