@@ -104,8 +104,9 @@ type Hold struct {
 }
 
 // holds returns the units that open appointments hold on the authorizations, and that sessions have
-// used. A completed appointment without a session counts as nothing used. Indexes:
-// appointment_patients_by_authorization, the primary keys.
+// used. A completed appointment without a session counts as nothing used. OFFSET 0 forces a look-up
+// by primary key for each row: without statistics the planner would scan a table for each of them.
+// Indexes: appointment_patients_by_authorization, the primary keys.
 func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -119,17 +120,19 @@ func (store) holds(ctx context.Context, authorizations []record.Key) ([]Hold, er
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
 			AND p.position >= 0
-		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
-		LEFT JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
-			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id
+		CROSS JOIN LATERAL (SELECT a.service_date, a.status, a.session_id FROM appointments a
+			WHERE a.organization_id = p.organization_id AND a.id = p.appointment_id OFFSET 0) a
+		LEFT JOIN LATERAL (SELECT s.units, s.unauthorized_units FROM session_patients s
+			WHERE s.organization_id = p.organization_id AND s.session_id = a.session_id
+				AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id OFFSET 0) s ON true
 		WHERE a.status IN ('SCHEDULED', 'IN_PROGRESS', 'COMPLETED')`,
 		db.KeyColumns(authorizations)...).Scan(&rows).Error
 	return rows, err
 }
 
 // consumptions returns the parts of all versions of sessions whose units the authorizations covered.
-// Indexes: appointment_patients_by_authorization, session_version_patients_by_authorization, the
-// primary keys.
+// OFFSET 0 as in [store.holds]. Indexes: appointment_patients_by_authorization,
+// session_version_patients_by_authorization, the primary keys.
 func (store) consumptions(ctx context.Context, authorizations []record.Key) (map[record.Key][]consumption, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -142,9 +145,11 @@ func (store) consumptions(ctx context.Context, authorizations []record.Key) (map
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id AND p.occupies
 			AND p.position >= 0
-		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
-		JOIN session_patients s ON s.organization_id = a.organization_id AND s.session_id = a.session_id
-			AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id
+		CROSS JOIN LATERAL (SELECT a.session_id FROM appointments a
+			WHERE a.organization_id = p.organization_id AND a.id = p.appointment_id OFFSET 0) a
+		CROSS JOIN LATERAL (SELECT s.session_id, s.units, s.unauthorized_units, s.consumption FROM session_patients s
+			WHERE s.organization_id = p.organization_id AND s.session_id = a.session_id
+				AND s.patient_id = p.patient_id AND s.authorization_id = p.authorization_id OFFSET 0) s
 		WHERE s.consumption IS NOT NULL
 		UNION ALL
 		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units,
