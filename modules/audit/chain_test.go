@@ -354,17 +354,23 @@ func TestAuditorsCanRecomputeHashes(t *testing.T) {
 	require.Equal(t, []bool{true, false, true}, o.recomputed(t, organization))
 }
 
-// recomputed runs the statement of docs/operations.md.
-func (o *office) recomputed(t *testing.T, organization uuid.UUID) (right []bool) {
+// recomputed runs the statement that recomputes hashes.
+func (o *office) recomputed(t *testing.T, organization uuid.UUID) []bool {
+	t.Helper()
+	return o.documented(t, organization, "SELECT s.position, ")
+}
+
+// documented runs the statement of docs/operations.md with the given beginning.
+func (o *office) documented(t *testing.T, organization uuid.UUID, beginning string) (right []bool) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
-	_, after, found := strings.Cut(string(text), "```sql\nSELECT s.position, ")
+	_, after, found := strings.Cut(string(text), "```sql\n"+beginning)
 	require.True(t, found)
 	statement, _, found := strings.Cut(after, "```")
 	require.True(t, found)
 	rows, err := o.owner.QueryContext(t.Context(),
-		"SELECT s.position, "+strings.Replace(statement, "…", organization.String(), 1))
+		beginning+strings.Replace(statement, "…", organization.String(), 1))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rows.Close()) }()
 	for rows.Next() {

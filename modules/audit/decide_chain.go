@@ -118,7 +118,8 @@ type chainPart struct {
 	removed    int64 // removed events, up to the checkpoint
 	chainHead  head  // the chain's head
 	waiting    int
-	links      []link // after the requested position
+	links      []link       // after the requested position
+	lists      []storedList // lists of the links' events that were not checked before
 }
 
 // firstPosition is the position before the first entry of the chain.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,9 @@ const maxSealTransactions = 100
 // verifyBatch is the number of seals or events that are read in one snapshot.
 const verifyBatch = 2000
 
+// maxKnownLists limits the checked lists that a verification remembers, so that each is read once.
+const maxKnownLists = 20_000
+
 // Verify checks the trail of one organization or, with everything, all trails and the events
 // without an organization. It reports:
 //
@@ -28,6 +32,8 @@ const verifyBatch = 2000
 //   - hash: every seal has the hash of its event and the previous hash
 //   - head: the chain's head has the hash of its last position
 //   - unsealed: every event is sealed, or has been marked as unsealed for a short time
+//   - list: every event of a read has its list, with the hash in the event, and the list's rows
+//     for the search are those of its records and patients
 //
 // Verify first seals events as the sealer does, so that events left behind while no program was
 // running are not reported. The caller checks the permission; Verify reads across organizations.
@@ -71,12 +77,17 @@ func (s *Service) verifyChain(
 ) error {
 	at := head{organization, 0, genesis(organization)}
 	before := int64(r.Events) // of the other chains
+	lists := map[uuid.UUID]Hash{}
 	for {
 		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (chainPart, error) {
 			if err := db.Admit(ctx, organization); err != nil {
 				return chainPart{}, err
 			}
-			return s.store.part(ctx, organization, at.Position, verifyBatch)
+			part, err := s.store.part(ctx, organization, at.Position, verifyBatch)
+			if err == nil {
+				part.lists, err = s.store.lists(ctx, organization, part.listIDs(lists))
+			}
+			return part, err
 		})
 		if err != nil {
 			return err
@@ -85,6 +96,10 @@ func (s *Service) verifyChain(
 			at = *c
 		}
 		at = part.check(at, r)
+		part.checkLists(organization, lists, r)
+		if len(lists) > maxKnownLists {
+			clear(lists)
+		}
 		checked := int64(r.Events) - before
 		progress(checked, max(checked, part.chainHead.Position-part.firstPosition()))
 		if len(part.links) < verifyBatch {
@@ -99,9 +114,11 @@ func (s *Service) verifyChain(
 	}
 }
 
-// verifyEvents reports events without a seal, and missing events that are marked as unsealed.
+// verifyEvents reports events without a seal, missing events that are marked as unsealed, and
+// contradictory rows for the search.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
 	var missing []int64
+	var wrong []contradiction
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (_ []overdueEvent, err error) {
 		if err := db.Admit(ctx, organization); err != nil {
 			return nil, err
@@ -109,10 +126,20 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		if missing, err = s.store.missing(ctx, organization); err != nil {
 			return nil, err
 		}
+		if wrong, err = s.store.contradictions(ctx, organization); err != nil {
+			return nil, err
+		}
 		return s.store.overdue(ctx, organization, maxUnsealedTime)
 	})
 	for _, sequence := range missing {
 		r.add(Finding{organization, "event", 0, sequence, "an event, because it is marked as unsealed", "none"})
+	}
+	for _, c := range wrong {
+		expected := "none, because there is no list " + c.ListID.String()
+		if c.Size != nil {
+			expected = fmt.Sprintf("%d rows of the list %s for the search", *c.Size, c.ListID)
+		}
+		r.add(Finding{organization, "list", 0, 0, expected, fmt.Sprint(c.Rows)})
 	}
 	for _, e := range loose {
 		found := "none, and it is not marked as unsealed"

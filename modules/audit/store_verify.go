@@ -72,6 +72,56 @@ func (store) part(ctx context.Context, organization uuid.UUID, after int64, limi
 	return p, err
 }
 
+// lists returns the lists of the ids, with the hash of their stored content. Indexes: the primary keys.
+func (store) lists(ctx context.Context, organization uuid.UUID, ids []uuid.UUID) ([]storedList, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	var found []storedList
+	err = tx.Raw(`
+		WITH l AS MATERIALIZED (
+			SELECT l.*, sha256(convert_to(
+				l.organization_id || E'\n' || to_char(l.day, 'YYYY-MM-DD') || E'\n' || l.records, 'UTF8')) AS hash
+			FROM unnest($2::uuid[]) AS w (id) JOIN audit_lists l ON l.organization_id = $1 AND l.id = w.id
+		)
+		SELECT l.id, l.hash, l.size, CASE WHEN encode(l.hash, 'hex') LIKE replace(l.id::text, '-', '') || '%' THEN (
+			SELECT count(*) FROM (SELECT) one `+recordsOfList+`
+			WHERE NOT EXISTS (
+				SELECT FROM audit_list_records r
+				WHERE r.organization_id = l.organization_id AND r.record_id = k.record_id AND r.as_patient = k.as_patient
+				  AND r.day = l.day AND r.list_id = l.id))
+			ELSE 0 END AS missing
+		FROM l`, organization, db.UUIDs(ids)).Scan(&found).Error
+	return found, err
+}
+
+// contradiction is a list whose rows for the search contradict it.
+type contradiction struct {
+	ListID uuid.UUID
+	Size   *int // of the list; nil: there is no such list
+	Rows   int
+}
+
+// contradictions returns lists of an organization with the wrong number of rows for the search. It
+// reads all these rows.
+func (store) contradictions(ctx context.Context, organization uuid.UUID) ([]contradiction, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []contradiction
+	err = tx.Raw(`
+		SELECT r.list_id, l.size, r.rows
+		FROM (SELECT list_id, count(*) AS rows FROM audit_list_records
+			WHERE organization_id = @organization GROUP BY list_id) r
+		LEFT JOIN audit_lists l ON l.organization_id = @organization AND l.id = r.list_id
+		WHERE l.size IS DISTINCT FROM r.rows
+		ORDER BY r.list_id
+		LIMIT @limit`, map[string]any{"organization": organization, "limit": maxListedFindings}).Scan(&found).Error
+	return found, err
+}
+
 // overdueEvent is an event without a seal.
 type overdueEvent struct {
 	Sequence int64
