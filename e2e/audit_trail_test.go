@@ -56,8 +56,8 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		}
 		if shows && !strings.HasPrefix(r.Path, "/admin/audit-events") {
 			require.True(t, recorded(`action LIKE '%.read' AND (patient_id IS NOT NULL OR EXISTS (
-				SELECT FROM audit_lists l WHERE l.organization_id = audit_events.organization_id AND l.id = subject_id))`), "%s shows patient data, and the trail "+
-				"does not name the patient", r.Name)
+				SELECT FROM audit_lists l WHERE l.organization_id = audit_events.organization_id AND l.id = subject_id))`),
+				"%s shows patient data, and the trail does not name the patient", r.Name)
 		}
 	}
 	for name := range s.routes {

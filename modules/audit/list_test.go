@@ -184,6 +184,10 @@ func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
 			audit.Filter{PatientID: records[0].PatientID},
 			[]string{"audit_events_by_patient", "audit_list_records_pkey", "audit_events_by_subject"},
 		},
+		"days of a patient": {
+			audit.Filter{PatientID: records[0].PatientID, From: moment.AddDate(0, 0, -9), To: moment.AddDate(0, 0, -1)},
+			[]string{"AND (day >= '2026-06-22'::date) AND (day <= '2026-06-30'::date)"},
+		},
 		"subject": {
 			audit.Filter{SubjectID: records[0].ID},
 			[]string{"audit_events_by_subject", "audit_list_records_pkey"},

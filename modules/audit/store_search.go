@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -31,6 +33,7 @@ func (store) search(ctx context.Context, f Filter, after *cursor, newestFirst bo
 type search struct {
 	filter     Filter
 	conditions []string // of audit_events e, without patient and subject
+	days       []string // conditions of audit_list_records r that follow from these
 	values     map[string]any
 	direction  string // ASC or DESC
 }
@@ -49,9 +52,11 @@ func newSearch(organization uuid.UUID, f Filter, after *cursor, newestFirst bool
 	}
 	if !f.From.IsZero() {
 		s.add("e.occurred_at >= @from", "from", f.From)
+		s.addDay(">=", "fromDay", f.From)
 	}
 	if !f.To.IsZero() {
 		s.add("e.occurred_at < @to", "to", f.To)
+		s.addDay("<=", "toDay", f.To)
 	}
 	sign := ">"
 	if newestFirst {
@@ -60,8 +65,15 @@ func newSearch(organization uuid.UUID, f Filter, after *cursor, newestFirst bool
 	if after != nil {
 		s.add("(e.occurred_at, e.sequence) "+sign+" (@at, @sequence)", "at", after.OccurredAt)
 		s.values["sequence"] = after.Sequence
+		s.addDay(sign+"=", "atDay", after.OccurredAt)
 	}
 	return s
+}
+
+// addDay adds a condition for the days of lists, so that a search starts at its first day.
+func (s *search) addDay(operator, name string, at time.Time) {
+	s.days = append(s.days, "r.day "+operator+" CAST(@"+name+" AS date)")
+	s.values[name] = at.UTC().Format(time.DateOnly)
 }
 
 func (s *search) add(condition, name string, value any) {
@@ -111,7 +123,8 @@ func (s search) statement() (string, map[string]any) {
 		events = "SELECT e.* FROM ((" + events + `) UNION ALL (
 			SELECT e.* FROM audit_list_records r
 			JOIN audit_events e ON e.organization_id = r.organization_id AND e.subject_id = r.list_id
-			WHERE r.organization_id = @organization AND ` + named + " AND " + conditions + `
+			WHERE r.organization_id = @organization AND ` + named + " AND " +
+			strings.Join(slices.Concat(s.days, s.conditions), " AND ") + `
 			ORDER BY r.day ` + s.direction + ", " + order + " LIMIT @limit)) e" + page
 	}
 	return `
