@@ -29,7 +29,7 @@ type CopyQuery struct {
 
 // Copy streams the rows of a query in the transaction of the context, in PostgreSQL's binary format. It
 // keeps one row in memory, and decodes only the requested columns. It is for reading very many rows. Row
-// level security applies. The errors are those of [Read].
+// level security applies. It returns the same errors as [Read].
 func Copy(ctx context.Context, q CopyQuery) error {
 	tx, err := handle(ctx)
 	if err != nil {
