@@ -207,7 +207,7 @@ func (k *knownLists) unknown(named []namedList) []uuid.UUID {
 	return ids
 }
 
-// checkLists compares events with their lists. lists are those that were not known before.
+// checkLists compares events with their lists. The given lists were not known before.
 func checkLists(organization uuid.UUID, named []namedList, lists []storedList, known *knownLists, r *Findings) {
 	found := map[uuid.UUID]storedList{}
 	for _, l := range lists {
