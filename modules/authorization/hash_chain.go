@@ -2,12 +2,14 @@ package authorization
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // Hash is a hash of the chain.
@@ -25,18 +27,23 @@ func genesis(organization, authorization uuid.UUID, initialUnits int) Hash {
 // line, in this order. Only the last line can contain line breaks, so no two entries have the same
 // text. The format is simple so that an auditor can recompute it in SQL (docs/operations.md).
 func (e *Entry) computeHash() Hash {
-	b := make([]byte, 0, 512)
-	line := func(s string) { b = append(append(b, s...), '\n') }
+	var buffer [512]byte // enough unless the reason is long
+	b := buffer[:0]
 	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '\n') }
-	line(e.PreviousHash.String())
-	line(e.AuthorizationID.String())
+	id := func(id uuid.UUID) { b = append(record.AppendID(b, id), '\n') }
+	line := func(s string) { b = append(append(b, s...), '\n') }
+	b = append(hex.AppendEncode(b, e.PreviousHash[:]), '\n')
+	id(e.AuthorizationID)
 	number(e.Sequence)
 	line(string(e.Kind))
 	number(int64(e.Units))
-	line(text(e.ReservationID))
-	line(e.ServiceDate.String())
-	line(e.OperationID.String())
-	line(e.ActorID.String())
+	if e.ReservationID != nil {
+		b = record.AppendID(b, *e.ReservationID)
+	}
+	b = append(b, '\n')
+	b = append(e.ServiceDate.Append(b), '\n')
+	id(e.OperationID)
+	id(e.ActorID)
 	line(e.RequestID)
 	number(int64(e.TotalAfter))
 	number(int64(e.UsedAfter))
