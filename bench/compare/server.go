@@ -34,6 +34,8 @@ type server struct {
 	secrets map[string]string // passwords of its PostgreSQL roles
 	took    time.Duration     // time from start to ready
 	group   string            // its cgroup folder, if limited to a share
+
+	postmaster string // id of its PostgreSQL's first process
 }
 
 // serve starts the program with a data folder and its private PostgreSQL.
@@ -51,11 +53,17 @@ func (b *bench) serve(ctx context.Context, data string, settings ...string) (*se
 		s.stop()
 		return nil, err
 	}
+	s.postmaster = findPostmaster(data)
 	return s, nil
 }
 
 // start starts the program and waits until it is ready.
 func (b *bench) start(ctx context.Context, settings ...string) (*server, error) {
+	return startProgram(ctx, b.program, settings...)
+}
+
+// startProgram starts any version of the program and waits until it is ready.
+func startProgram(ctx context.Context, program string, settings ...string) (*server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -65,7 +73,7 @@ func (b *bench) start(ctx context.Context, settings ...string) (*server, error) 
 		return nil, err
 	}
 	s := &server{url: "http://" + address}
-	s.command = exec.CommandContext(ctx, b.program, "serve") //nolint:gosec // our own program
+	s.command = exec.CommandContext(ctx, program, "serve") //nolint:gosec // our own program
 	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=error"), settings...)
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
 	s.command.Stderr = os.Stderr
@@ -179,11 +187,14 @@ const (
 )
 
 // signIn returns an access token of the demo practice's administrator.
-func (s *server) signIn(ctx context.Context) (string, error) {
+func (s *server) signIn(ctx context.Context) (string, error) { return s.signInAs(ctx, adminEmail) }
+
+// signInAs returns an access token of a user with the demo practice's password.
+func (s *server) signInAs(ctx context.Context, email string) (string, error) {
 	var answer struct {
 		AccessToken string `json:"accessToken"`
 	}
 	err := s.call(ctx, "", http.MethodPost, "/auth/login",
-		map[string]string{"email": adminEmail, "password": adminPassword}, &answer)
+		map[string]string{"email": email, "password": adminPassword}, &answer)
 	return answer.AccessToken, err
 }

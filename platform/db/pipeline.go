@@ -214,11 +214,11 @@ const anyRowCount = -1
 // statement sent then would be committed by itself.
 func (a *attempt) driver(use func(c *pgx.Conn) error) error {
 	return a.connection.Raw(func(driver any) error {
-		c := driver.(connection).Conn.Conn()
-		if c.PgConn().TxStatus() == idle {
+		c := driver.(connection)
+		if c.isOver() {
 			return ErrTransactionOver
 		}
-		return use(c)
+		return use(c.Conn.Conn())
 	})
 }
 

@@ -40,10 +40,10 @@ const lockTimeoutStep = 20 * time.Millisecond
 // timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
 // its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
 // caller's deadline.
-func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []any) {
+func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []string) {
 	organizations := a.tenancy.String()
 	if a.unit.readOnly {
-		return setOrganizations, []any{organizations}
+		return setOrganizations, []string{organizations}
 	}
 	idle := idleTimeout
 	if len(a.unit.locks) > 0 {
@@ -51,10 +51,10 @@ func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []an
 	}
 	deadline, hasDeadline := a.caller.Deadline()
 	if !hasDeadline || majorVersion(c) < transactionTimeoutVersion {
-		return setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockTimeout)}
+		return setTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout)}
 	}
 	whole := max(time.Until(deadline), 0) + rollbackGrace
-	return setAllTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockTimeout), milliseconds(whole)}
+	return setAllTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout), milliseconds(whole)}
 }
 
 const (
