@@ -47,6 +47,7 @@ func main() {
 	flag.BoolVar(&b.reading, "reads", false, "measure reads on a filled practice")
 	flag.StringVar(&b.against, "against", "", "the binary of another version, which -reads measures in turn")
 	flag.StringVar(&b.only, "only", "", "measure only the reads of -reads that begin with this path")
+	flag.StringVar(&b.profiles, "profiles", "", "a folder for CPU profiles of -reads")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of -reads")
 	flag.IntVar(&b.size.patients, "patients", 2_000, "patients of -reads")
 	flag.IntVar(&b.size.authorizations, "authorizations", 4_000, "authorizations of -reads")
@@ -70,6 +71,7 @@ type bench struct {
 
 	reading       bool
 	against, only string
+	profiles      string
 	rounds        int
 	size          size
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -107,6 +108,11 @@ func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
 
 // readInTurn measures a request on the servers in turn, and reports the ratios of the rounds.
 func (b *bench) readInTurn(ctx context.Context, t *table, r read, servers []*server, token string) error {
+	if b.profiles != "" {
+		if err := b.profile(ctx, servers[0], r, token); err != nil {
+			return err
+		}
+	}
 	runs := make([][]readRun, len(servers))
 	for round := range b.rounds {
 		for i := range servers {
@@ -133,6 +139,31 @@ func (b *bench) readInTurn(ctx context.Context, t *table, r read, servers []*ser
 			ratios[len(ratios)/2], r.least)
 	}
 	return nil
+}
+
+// profile writes a CPU profile of the server while it answers the request.
+func (b *bench) profile(ctx context.Context, s *server, r read, token string) error {
+	var running sync.WaitGroup
+	var failed error
+	running.Go(func() { _, failed = b.readFrom(ctx, s, r, token) })
+	defer running.Wait()
+	url := fmt.Sprintf("%s?seconds=%d", s.profiles, max(1, int(b.duration.Seconds())))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	running.Wait()
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	name := strings.NewReplacer("/", "-", "?", "-", "{", "", "}", "").Replace(r.name) + ".prof"
+	return os.WriteFile(filepath.Join(b.profiles, name), content, 0o600)
 }
 
 // readRun is one round of a request on one server.

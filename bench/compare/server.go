@@ -30,6 +30,9 @@ const (
 type server struct {
 	command *exec.Cmd
 	url     string
+
+	profiles string // URL of its CPU profile
+
 	data    string
 	secrets map[string]string // passwords of its PostgreSQL roles
 	took    time.Duration     // time from start to ready
@@ -64,17 +67,18 @@ func (b *bench) start(ctx context.Context, settings ...string) (*server, error) 
 
 // startProgram starts any version of the program and waits until it is ready.
 func startProgram(ctx context.Context, program string, settings ...string) (*server, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	profiles, err := freeAddress(ctx)
+	if err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + address}
+	s := &server{url: "http://" + address, profiles: "http://" + profiles + "/debug/pprof/profile"}
 	s.command = exec.CommandContext(ctx, program, "serve") //nolint:gosec // our own program
-	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=error"), settings...)
+	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_METRICS_ADDR="+profiles,
+		"OMNI_LOG_LEVEL=error"), settings...)
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
 	s.command.Stderr = os.Stderr
 	began := time.Now()
@@ -87,6 +91,15 @@ func startProgram(ctx context.Context, program string, settings ...string) (*ser
 	}
 	s.took = time.Since(began)
 	return s, nil
+}
+
+// freeAddress returns an address on which nothing listens.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 func (s *server) ready(ctx context.Context) error {

@@ -8,8 +8,8 @@ import (
 )
 
 // ahead sends statements in front of the next statement of a connection, in the same round trip, and
-// hides their answers from the driver. BEGIN and the settings of a transaction travel this way, so that
-// a transaction needs no round trip of its own to begin, for statements of gorm and of pgx alike.
+// hides their answers from the driver. BEGIN and the settings of a transaction travel this way. So no
+// transaction needs a round trip to begin, whether gorm or pgx sends its first statement.
 //
 // The statements have no Sync of their own (PostgreSQL's protocol, "Pipelining"): if one fails, the
 // server skips the driver's statement too, and the driver gets the error as that statement's. So

@@ -143,8 +143,8 @@ func (s *serverConn) commit(ctx context.Context, send func() error) error {
 	return ctx.Err()
 }
 
-// endRead sends the COMMIT of a read-only transaction, whose answer nobody needs: the rows were read. The
-// connection returns to the pool with the answer.
+// endRead sends the COMMIT of a read-only transaction, and returns without the answer: the rows
+// were read. The connection returns to the pool when the answer arrives.
 func (s *serverConn) endRead(send func() error) {
 	s.mu.Lock()
 	s.committing, s.unreplicated, s.abandoned = true, false, true
