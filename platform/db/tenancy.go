@@ -270,7 +270,7 @@ func (c connection) readBegin(
 	}
 	if err == nil && a.unit.beginQuery != nil {
 		a.at = bodyPhase
-		err = first.readRows(ctx, results.Query, c.log.Trace)
+		err = first.readRows(ctx, c.Conn.Conn(), results.Query, c.log.Trace)
 	}
 	return err
 }
