@@ -36,10 +36,14 @@ func (s *Server) logAndCount(next echo.HandlerFunc) echo.HandlerFunc {
 		if isProbe(c.Path()) {
 			level = logrus.DebugLevel // probed every few seconds
 		}
-		s.event(c, "request").WithFields(logrus.Fields{
-			"status":      status,
-			"duration_ms": float64(elapsed.Microseconds()) / 1000, //nolint:mnd // three digits of a millisecond
-		}).Log(level, "request answered")
+		line := telemetry.Request{
+			ID: telemetry.RequestID(c.Request().Context()), Method: methodOf(c.Request()), Route: s.routeOf(c),
+			Status: status, Elapsed: elapsed,
+		}
+		if caller, err := identity.From(c.Request().Context()); err == nil {
+			line.Authenticated, line.UserID, line.OrganizationID = true, caller.UserID, caller.OrganizationID
+		}
+		s.requestLog.Write(level, line)
 		return nil
 	}
 }

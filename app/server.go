@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/config"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/telemetry"
 )
 
 // basePath is where routes of the API are mounted.
@@ -60,6 +61,8 @@ type Server struct {
 	metrics *httpMetrics
 	rates   *rateLimits
 
+	requestLog *telemetry.RequestLog
+
 	patterns   map[string]bool        // of all served paths
 	operations map[string]httpx.Route // routes of the API, by method and pattern
 	streams    map[string]bool        // patterns of streaming routes: see httpx.Stream
@@ -81,6 +84,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		options:    o,
 		metrics:    metrics,
 		rates:      newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate),
+		requestLog: telemetry.NewRequestLog(o.Logger),
 		patterns:   map[string]bool{},
 		operations: map[string]httpx.Route{},
 		streams:    map[string]bool{},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/config"
@@ -149,6 +150,7 @@ func (s *testServer) do(t testing.TB, method, target, body string, headers ...st
 // events returns the log lines of one event.
 func (s *testServer) events(t testing.TB, event string) []map[string]any {
 	t.Helper()
+	telemetry.Flush(s.options.Logger.(*logrus.Logger)) // lines of requests are buffered
 	var found []map[string]any
 	for line := range strings.Lines(s.log.String()) {
 		var fields map[string]any

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"database/sql"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
 
@@ -185,4 +187,38 @@ func TestEntriesAreNeverChanged(t *testing.T) {
 		}
 	}
 	c.RequireClean(t)
+}
+
+// TestVerifyOfManyAuthorizations verifies several parts, at the same time or, with a pool of one
+// connection, one after the other. The problems are listed in the order of the authorizations.
+func TestVerifyOfManyAuthorizations(t *testing.T) {
+	t.Parallel()
+	for name, connections := range map[string]int{"one connection": 1, "ten connections": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := harness.Open(t, dbtest.WithMaxConns(connections))
+			path := c.Authorize(t, 10)
+			c.Admin().Post(t, path+"/reserve", harness.Body{"units": 3})
+			c.ExecAsOwner(t, `
+				INSERT INTO authorizations (organization_id, id, patient_id, service_code_id, initial_units, total_units,
+					start_date, end_date, status, last_hash, created_at, updated_at)
+				SELECT organization_id, new, patient_id, service_code_id, 10, CASE WHEN n % 10 = 0 THEN 11 ELSE 10 END,
+					start_date, end_date, status, sha256(convert_to(concat_ws(E'\n', 'omnirapeutic unit ledger',
+						organization_id, new, 10, ''), 'UTF8')), now(), now()
+				FROM authorizations a, generate_series(1, 1700) n, LATERAL (SELECT md5(a.id::text || n)::uuid AS new) i`)
+			answer := c.Admin().Verify(t)
+			require.Equal(t, 1701, answer.Number(t, "authorizations"))
+			require.Equal(t, 1, answer.Number(t, "entries"))
+			require.Equal(t, 170, answer.Number(t, "problemCount"))
+			listed := answer.Body["problems"].([]any)
+			require.Len(t, listed, 100)
+			var ids []string
+			for _, problem := range listed {
+				ids = append(ids, problem.(map[string]any)["authorizationId"].(string))
+			}
+			require.True(t, slices.IsSorted(ids))
+			require.Equal(t, 100, c.Count(t, "SELECT count(*) FROM authorizations WHERE total_units = 11 AND id <= $1", ids[99]),
+				"the first ones")
+		})
+	}
 }

@@ -13,9 +13,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/cli"
@@ -152,6 +154,51 @@ func TestInJSONModeEveryLineIsJSON(t *testing.T) {
 			require.Contains(t, requireJSON(t, errors), "command_failed")
 		})
 	}
+}
+
+func TestNoLineOfARequestIsLostOnSIGTERM(t *testing.T) {
+	t.Parallel()
+	c := program(t, onDatabase(t, "OMNI_LOG_FORMAT=json", "OMNI_DEMO=false"), "serve")
+	var log bytes.Buffer
+	c.Stderr = &log
+	_, address := serving(t, c, "\n")
+	const clients, each = 8, 100
+	const hostile = `"}%0A{"level":"fatal"<script>`
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for range each {
+				request, err := http.NewRequest(http.MethodGet, "http://"+address+"/api/v1/"+hostile, nil)
+				if !assert.NoError(t, err) {
+					return
+				}
+				request.Header.Set("User-Agent", hostile)
+				answer, err := http.DefaultClient.Do(request)
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.NoError(t, answer.Body.Close())
+				assert.Equal(t, http.StatusNotFound, answer.StatusCode)
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM), "at once, while lines are buffered")
+	require.NoError(t, c.Wait())
+	lines := map[string]int{}
+	for line := range strings.Lines(log.String()) {
+		require.NotContains(t, line, "script")
+		var event struct {
+			Event, Route string
+			ID           string `json:"request_id"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &event), line)
+		if event.Event == "request" {
+			require.Equal(t, "unmatched", event.Route)
+			lines[event.ID]++
+		}
+	}
+	require.Len(t, lines, clients*each)
 }
 
 func TestAClosedStandardErrorDoesNotEndTheServer(t *testing.T) {

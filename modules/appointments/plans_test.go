@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"database/sql"
+	"strconv"
 	"testing"
 	"time"
 
@@ -163,6 +164,10 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			_, err := s.holds(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("z7")}})
 			return err
 		},
+		"units of sessions on an authorization": func(ctx context.Context) error {
+			_, err := deliveredStore{}.coveredUnits(ctx, []record.Key{{OrganizationID: organization, ID: idFrom("z7")}})
+			return err
+		},
 		"appointments to move from an authorization": func(ctx context.Context) error {
 			r := request{kind: transfer, caller: identity.System(organization), transfer: &Transfer{From: idFrom("z7")}}
 			_, err := s.backed(ctx, []request{r})
@@ -191,6 +196,23 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			var rows int
 			err = tx.Raw(`SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'appointments'`).Scan(&rows).Error
 			require.Less(t, rows, 1000, "only a day's appointments")
+			return struct{}{}, err
+		})
+		require.NoError(t, err)
+	})
+	t.Run("units of sessions on authorizations", func(t *testing.T) {
+		keys := make([]record.Key, 20)
+		for i := range keys { // each has sixteen or seventeen sessions
+			keys[i] = record.Of(organization, idFrom("z"+strconv.Itoa(i*5+1)))
+		}
+		_, err := db.Snapshot(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			tx, err := db.Handle(ctx)
+			require.NoError(t, err)
+			_, err = deliveredStore{}.coveredUnits(ctx, keys)
+			require.NoError(t, err)
+			var rows int
+			err = tx.Raw(`SELECT sum(idx_tup_fetch) FROM pg_stat_xact_user_tables`).Scan(&rows).Error
+			require.Less(t, rows, 3000, "in proportion to the number of sessions")
 			return struct{}{}, err
 		})
 		require.NoError(t, err)

@@ -85,8 +85,9 @@ func (deliveredStore) setExported(ctx context.Context, sessions []uuid.UUID, at 
 		organization, db.UUIDs(sessions), at).Error
 }
 
-// coveredUnits returns the units of the present and the earlier versions of sessions. Indexes:
-// appointment_patients by authorization, session_version_patients_by_authorization, the primary keys.
+// coveredUnits returns the units of the present and the earlier versions of sessions. OFFSET 0 as in
+// [store.holds]. Indexes: session_patients_by_authorization, session_version_patients_by_authorization,
+// the primary keys.
 func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.Key) ([]CoveredUnits, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
@@ -94,14 +95,18 @@ func (deliveredStore) coveredUnits(ctx context.Context, authorizations []record.
 	}
 	var found []CoveredUnits
 	err = tx.Raw(`
-		SELECT p.organization_id, p.authorization_id, s.id AS session_id, s.version, v.units - v.unauthorized_units AS units,
+		SELECT v.organization_id, v.authorization_id, v.session_id, s.version, v.units - v.unauthorized_units AS units,
 			CASE WHEN s.voided_at IS NULL THEN a.id END AS appointment_id
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		JOIN appointment_patients p ON p.organization_id = k.organization_id AND p.authorization_id = k.id
-		JOIN appointments a ON a.organization_id = p.organization_id AND a.id = p.appointment_id
-		JOIN sessions s ON s.organization_id = a.organization_id AND s.id = a.session_id
-		JOIN session_patients v ON v.organization_id = s.organization_id AND v.session_id = s.id
-			AND v.patient_id = p.patient_id AND v.authorization_id = p.authorization_id
+		JOIN session_patients v ON v.organization_id = k.organization_id AND v.authorization_id = k.id
+		CROSS JOIN LATERAL (SELECT s.appointment_id, s.version, s.voided_at FROM sessions s
+			WHERE s.organization_id = v.organization_id AND s.id = v.session_id OFFSET 0) s
+		CROSS JOIN LATERAL (SELECT a.id FROM appointments a
+			WHERE a.organization_id = v.organization_id AND a.id = s.appointment_id AND a.session_id = v.session_id
+				OFFSET 0) a
+		WHERE EXISTS (SELECT FROM appointment_patients p
+			WHERE p.organization_id = v.organization_id AND p.appointment_id = a.id AND p.patient_id = v.patient_id
+				AND p.authorization_id = v.authorization_id OFFSET 0)
 		UNION ALL
 		SELECT v.organization_id, v.authorization_id, v.session_id, v.version, v.units - v.unauthorized_units, NULL
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)

@@ -76,12 +76,7 @@ type consumption struct {
 // units, that the entries of present versions are in force, and that all others are reversed. The
 // units of present versions are checked by compareSessions.
 func (c *comparison) compareConsumptions(all []consumption) {
-	reversed, present := map[int64]bool{}, map[int64]bool{}
-	for _, e := range c.Entries {
-		if e.Corrects != nil {
-			reversed[*e.Corrects] = true
-		}
-	}
+	present := map[int64]bool{}
 	for _, part := range all {
 		present[part.Entry] = present[part.Entry] || part.Present
 	}
@@ -89,17 +84,13 @@ func (c *comparison) compareConsumptions(all []consumption) {
 		expected := fmt.Sprintf("%d units consumed by entry %d for version %d of session %s, reversed: %t",
 			part.Units, part.Entry, part.Version, part.SessionID, !present[part.Entry])
 		found := "no such entry"
-		if part.Entry >= 1 && part.Entry <= int64(len(c.Entries)) {
-			e := c.Entries[part.Entry-1]
-			units := e.Units
-			switch {
-			case e.Kind != authorization.Consume:
-				units = 0
-			case part.Present:
+		if kind, exists := c.Movements.Kind(part.Entry); exists {
+			units := c.Movements.ConsumedBy(part.Entry)
+			if part.Present && kind == authorization.Consume {
 				units = part.Units
 			}
 			found = fmt.Sprintf("%d units consumed by entry %d for version %d of session %s, reversed: %t",
-				units, part.Entry, part.Version, part.SessionID, reversed[part.Entry])
+				units, part.Entry, part.Version, part.SessionID, c.Movements.Reversed(part.Entry))
 		}
 		c.report("consumption", uuid.Nil, expected, found)
 	}

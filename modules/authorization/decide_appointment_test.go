@@ -267,11 +267,7 @@ func settled(t *testing.T, l *Ledger, c Claim, units int, day calendar.Date) [2]
 	require.NoError(t, err)
 	sheet.Keep()
 	current := l.state.accounts[c.key()]
-	ledger := Snapshot{
-		Authorization: current.after.Authorization, Reservations: current.after.reservations,
-		Entries: current.entries,
-	}
-	for _, p := range ledger.check(time.Time{}) {
+	for _, p := range problemsOf(current.after, current.entries, time.Time{}) {
 		require.Contains(t, []string{"sequence", "chain"}, p.Check, "the fixture begins in the middle of its ledger: %s", p)
 	}
 	return [2]int{result.Units, result.Missing}

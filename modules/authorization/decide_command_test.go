@@ -71,11 +71,8 @@ func TestABatchIsItsCommandsOneByOne(t *testing.T) {
 			}
 			require.Equal(t, single.accounts[key].before, current.after)
 			require.Equal(t, accounts[key], current.before, "the accounts that were read are not modified")
-			ledger := Snapshot{
-				Authorization: current.after.Authorization, Reservations: current.after.reservations,
-				Entries: slices.Concat(past[key], current.entries),
-			}
-			require.Empty(t, ledger.check(beginning), "unaffected holds are not settled")
+			require.Empty(t, problemsOf(current.after, slices.Concat(past[key], current.entries), beginning),
+				"unaffected holds are not settled")
 		}
 	})
 }

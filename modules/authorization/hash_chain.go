@@ -2,6 +2,7 @@ package authorization
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 
@@ -25,18 +26,23 @@ func genesis(organization, authorization uuid.UUID, initialUnits int) Hash {
 // line, in this order. Only the last line can contain line breaks, so no two entries have the same
 // text. The format is simple so that an auditor can recompute it in SQL (docs/operations.md).
 func (e *Entry) computeHash() Hash {
-	b := make([]byte, 0, 512)
-	line := func(s string) { b = append(append(b, s...), '\n') }
+	var buffer [512]byte // enough unless the reason is long
+	b := buffer[:0]
 	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '\n') }
-	line(e.PreviousHash.String())
-	line(e.AuthorizationID.String())
+	id := func(id uuid.UUID) { b = append(appendID(b, id), '\n') }
+	line := func(s string) { b = append(append(b, s...), '\n') }
+	b = append(hex.AppendEncode(b, e.PreviousHash[:]), '\n')
+	id(e.AuthorizationID)
 	number(e.Sequence)
 	line(string(e.Kind))
 	number(int64(e.Units))
-	line(text(e.ReservationID))
-	line(e.ServiceDate.String())
-	line(e.OperationID.String())
-	line(e.ActorID.String())
+	if e.ReservationID != nil {
+		b = appendID(b, *e.ReservationID)
+	}
+	b = append(b, '\n')
+	b = append(e.ServiceDate.Append(b), '\n')
+	id(e.OperationID)
+	id(e.ActorID)
 	line(e.RequestID)
 	number(int64(e.TotalAfter))
 	number(int64(e.UsedAfter))
@@ -49,4 +55,15 @@ func (e *Entry) computeHash() Hash {
 		line(*e.Reason)
 	}
 	return sha256.Sum256(b)
+}
+
+// appendID appends the canonical form of an id.
+func appendID(b []byte, id uuid.UUID) []byte {
+	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return b
 }

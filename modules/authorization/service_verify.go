@@ -2,11 +2,15 @@ package authorization
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // VerificationService checks the ledgers of authorizations.
@@ -15,8 +19,15 @@ type VerificationService struct {
 	units *UnitService // releases expired holds first
 }
 
-// verifyBatch is the number of authorizations that are read in one snapshot.
-const verifyBatch = 200
+// A part of a verification is read in one snapshot, which one connection keeps for some milliseconds. An
+// authorization with more entries is a part of its own.
+const (
+	maxPartAuthorizations = 500
+	maxPartEntries        = 10_000
+)
+
+// maxVerifiers is the maximum number of parts that are verified at the same time.
+const maxVerifiers = 4
 
 // Verify checks the books of all authorizations, of one organization or, with
 // [uuid.Nil], of all, and reports every disagreement:
@@ -40,10 +51,12 @@ const verifyBatch = 200
 // no program ran are not reported. Holds that cannot be released are logged and reported
 // as overdue.
 //
-// Each authorization is read in one snapshot, so bookings can continue meanwhile. Verify
-// checks no permissions and reads across organizations.
+// Each authorization is read in one snapshot, so bookings can continue meanwhile. Several parts are
+// verified at the same time, if the pool of connections is large enough. Entries are streamed; the
+// memory that a verification needs does not depend on the number of authorizations. Verify checks no
+// permissions and reads across organizations.
 //
-// After each batch it calls progress, if not nil, with the number of checked authorizations
+// After each part it calls progress, if not nil, with the number of checked authorizations
 // and their total. The report includes the problems that the comparisons find.
 func (s *VerificationService) Verify(
 	ctx context.Context, organization uuid.UUID, progress func(checked, total int64), comparisons ...Comparison,
@@ -53,37 +66,142 @@ func (s *VerificationService) Verify(
 			Warn("some expired holds could not be released before the verification")
 	}
 	now := s.Clock().UTC()
-	var overdue time.Time // zero without a sweeper: nothing is overdue
+	v := verifier{
+		VerificationService: s, organization: organization, comparisons: comparisons, rest: rangeOf(organization),
+		total: total{Report: Report{CheckedAt: now, Problems: []Discrepancy{}}},
+	}
 	if s.SweeperGrace > 0 {
-		overdue = now.Add(-s.SweeperGrace)
+		v.overdue = now.Add(-s.SweeperGrace)
 	}
-	report := Report{CheckedAt: now, Problems: []Discrepancy{}}
-	advance, err := s.advance(ctx, organization, progress)
-	if err != nil {
-		return report, err
+	var err error
+	if v.advance, err = s.advance(ctx, organization, progress); err != nil {
+		return v.total.Report, err
 	}
-	var last Snapshot
+	group, ctx := errgroup.WithContext(ctx)
+	for range max(1, min(runtime.GOMAXPROCS(0), s.Database.MaxConns()/2, maxVerifiers)) { //nolint:mnd // half of them
+		group.Go(func() error { return v.run(ctx) })
+	}
+	if err := group.Wait(); err != nil {
+		return v.total.Report, err
+	}
+	report := v.total.report()
+	s.OnVerified(organization, report)
+	return report, nil
+}
+
+// verifier verifies authorizations, part by part. Several goroutines share it.
+type verifier struct {
+	*VerificationService
+	organization uuid.UUID // [uuid.Nil]: all
+	comparisons  []Comparison
+	overdue      time.Time // holds that expired before are reported; zero without a sweeper
+	advance      func(checked int)
+
+	claiming sync.Mutex
+	rest     authorizationRange // not yet claimed
+	claimed  int                // the number of parts
+
+	adding sync.Mutex
+	total  total
+}
+
+// run verifies parts until none is left.
+func (v *verifier) run(ctx context.Context) error {
 	for {
-		found, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (verified, error) {
-			snapshots, err := s.store.snapshots(ctx, organization, last.OrganizationID, last.ID, verifyBatch)
-			if err != nil || len(snapshots) == 0 {
-				return verified{}, err
-			}
-			compared, err := compare(ctx, snapshots, comparisons)
-			return verified{snapshots, compared}, err
-		}, organizationOptions(organization)...)
-		if err != nil {
-			return report, err
+		var p part
+		result, err := db.Snapshot(ctx, v.Database, "authorization.verify", func(ctx context.Context) (verified, error) {
+			return v.verifyPart(ctx, &p)
+		}, organizationOptions(v.organization)...)
+		if err != nil || result.Authorizations == 0 {
+			return err
 		}
-		report.add(found, overdue)
-		advance(report.Authorizations)
-		if len(found.snapshots) < verifyBatch {
-			report.OK = report.ProblemCount == 0
-			s.OnVerified(organization, report)
-			return report, nil
-		}
-		last = found.snapshots[len(found.snapshots)-1]
+		v.adding.Lock()
+		v.total.add(result)
+		v.advance(v.total.Authorizations)
+		v.adding.Unlock()
 	}
+}
+
+// part is a range of authorizations that one goroutine verifies.
+type part struct {
+	authorizationRange
+	number int // from 1; 0: not claimed
+}
+
+// claim reads the next authorizations and makes them the part. If the snapshot is made again, it reads
+// the same ones.
+func (v *verifier) claim(ctx context.Context, p *part) ([]Snapshot, error) {
+	if p.number > 0 {
+		return v.store.snapshots(ctx, p.authorizationRange, maxPartEntries)
+	}
+	v.claiming.Lock()
+	defer v.claiming.Unlock()
+	snapshots, err := v.store.snapshots(ctx, v.rest, maxPartAuthorizations)
+	if err != nil || len(snapshots) == 0 {
+		return nil, err
+	}
+	var entries int64
+	for i := range snapshots {
+		if entries += snapshots[i].LastSequence; entries > maxPartEntries && i > 0 {
+			snapshots = snapshots[:i]
+			break
+		}
+	}
+	v.claimed++
+	p.authorizationRange, p.number = authorizationRange{v.rest.after, snapshots[len(snapshots)-1].key()}, v.claimed
+	v.rest.after = p.last
+	return snapshots, nil
+}
+
+// verifyPart verifies the next part in the snapshot of the context.
+func (v *verifier) verifyPart(ctx context.Context, p *part) (verified, error) {
+	snapshots, err := v.claim(ctx, p)
+	if err != nil || len(snapshots) == 0 {
+		return verified{}, err
+	}
+	found, err := v.replay(ctx, p.authorizationRange, snapshots)
+	if err != nil {
+		return verified{}, err
+	}
+	compared, err := compare(ctx, snapshots, v.comparisons)
+	return verified{reportOf(snapshots, found, compared), p.number}, err
+}
+
+// replay adds the reservations and the movements to the snapshots of a range, and returns the problems
+// of each ledger.
+func (v *verifier) replay(ctx context.Context, of authorizationRange, snapshots []Snapshot) ([]problems, error) {
+	at := make(map[record.Key]int, len(snapshots))
+	for i := range snapshots {
+		at[snapshots[i].key()] = i
+	}
+	err := v.store.reservationsIn(ctx, of, func(r *Reservation) {
+		if i, exists := at[record.Of(r.OrganizationID, r.AuthorizationID)]; exists {
+			snapshots[i].Reservations = append(snapshots[i].Reservations, *r)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	found := make([]problems, len(snapshots))
+	sums := map[uuid.UUID]reservationSum{}
+	next := 0
+	check := startCheck(&snapshots[0], sums)
+	finishUpTo := func(i int) {
+		for ; next < i; next++ {
+			found[next] = check.finish(v.overdue)
+			if next+1 < len(snapshots) {
+				check = startCheck(&snapshots[next+1], sums)
+			}
+		}
+	}
+	err = v.store.entriesIn(ctx, of, func(e *Entry) {
+		if i, exists := at[record.Of(e.OrganizationID, e.AuthorizationID)]; exists {
+			finishUpTo(i)
+			check.replay(e)
+		}
+	})
+	finishUpTo(len(snapshots))
+	return found, err
 }
 
 // compare returns the results of all comparisons.

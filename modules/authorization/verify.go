@@ -1,11 +1,16 @@
 package authorization
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/record"
 )
 
 // Discrepancy is an inconsistency in an authorization's books.
@@ -49,11 +54,78 @@ type Report struct {
 	CheckedAt    time.Time     `json:"checkedAt"`
 }
 
-// Snapshot has all data of one authorization at one moment.
+// Snapshot has the facts about one authorization at one moment that comparisons need: its ids, its
+// counters, its reservations without their references, and its movements. An authorization can have very
+// many entries, so the entries themselves are not kept.
 type Snapshot struct {
 	Authorization
 	Reservations []Reservation
-	Entries      []Entry // in the order of their sequence numbers
+	Movements    Movements
+}
+
+// Movements are the facts about the entries of one authorization that are kept: one byte for each entry,
+// and the consumptions.
+type Movements struct {
+	kinds        []byte // indexes of entryKinds, in the order of the entries
+	consumptions []consumedUnits
+	reversed     map[int64]bool // the consumptions that were taken back
+}
+
+// consumedUnits are the units of a consumption.
+type consumedUnits struct {
+	at          int64 // the number of the entry, from 1
+	units       int
+	reservation uuid.UUID // may be [uuid.Nil] in a damaged ledger
+}
+
+// entryKinds are the kinds of entries. Unknown kinds are the first one.
+var entryKinds = []EntryKind{"unknown", Reserve, Release, Expire, Consume, Reverse, Adjust}
+
+// add adds the next entry.
+func (m *Movements) add(e *Entry) {
+	m.kinds = append(m.kinds, byte(max(0, slices.Index(entryKinds, e.Kind))))
+	switch {
+	case e.Kind == Consume:
+		m.consumptions = append(m.consumptions, consumedUnits{int64(len(m.kinds)), e.Units, idOf(e.ReservationID)})
+	case e.Corrects != nil:
+		if m.reversed == nil {
+			m.reversed = map[int64]bool{}
+		}
+		m.reversed[*e.Corrects] = true
+	}
+}
+
+// Len returns the number of entries.
+func (m Movements) Len() int { return len(m.kinds) }
+
+// Kind returns the kind of an entry, and false if it does not exist.
+func (m Movements) Kind(entry int64) (EntryKind, bool) {
+	if entry < 1 || entry > int64(len(m.kinds)) {
+		return "", false
+	}
+	return entryKinds[m.kinds[entry-1]], true
+}
+
+// ConsumedBy returns the units of a consumption, and 0 if the entry is none.
+func (m Movements) ConsumedBy(entry int64) int { return m.consumption(entry).units }
+
+// Reversed reports whether an entry takes back the consumption.
+func (m Movements) Reversed(consumption int64) bool { return m.reversed[consumption] }
+
+func (m Movements) consumption(entry int64) consumedUnits {
+	i, found := slices.BinarySearchFunc(m.consumptions, entry,
+		func(c consumedUnits, at int64) int { return cmp.Compare(c.at, at) })
+	if !found {
+		return consumedUnits{}
+	}
+	return m.consumptions[i]
+}
+
+func idOf(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return uuid.Nil
+	}
+	return *id
 }
 
 // Comparison compares books with the records of another module, in the snapshot in which the books
@@ -66,41 +138,70 @@ type Compared struct {
 	Problems     []Discrepancy
 }
 
-// verified is what one snapshot has of some authorizations.
+// verified is the result of verifying one part of the authorizations.
 type verified struct {
-	snapshots []Snapshot
-	compared  Compared
+	Report     // of the part
+	part   int // the parts are numbered in the order of the authorizations
 }
 
-// add adds the problems of the authorizations: for each one the problems of its ledger, then the
+// problems are the problems of one authorization: the first ones, and the number of all.
+type problems struct {
+	first []Discrepancy
+	count int
+}
+
+func (p *problems) add(found ...Discrepancy) {
+	p.count += len(found)
+	p.first = append(p.first, found[:min(len(found), maxProblems-len(p.first))]...)
+}
+
+// reportOf returns the report of some authorizations: for each one the problems of its ledger, then the
 // ones that the comparisons found.
-func (r *Report) add(v verified, overdue time.Time) {
-	compared := map[uuid.UUID][]Discrepancy{}
-	for _, p := range v.compared.Problems {
-		compared[p.AuthorizationID] = append(compared[p.AuthorizationID], p)
+func reportOf(snapshots []Snapshot, found []problems, compared Compared) Report {
+	byAuthorization := map[record.Key][]Discrepancy{}
+	for _, p := range compared.Problems {
+		key := record.Of(p.OrganizationID, p.AuthorizationID)
+		byAuthorization[key] = append(byAuthorization[key], p)
 	}
-	r.Authorizations += len(v.snapshots)
-	r.Appointments += v.compared.Appointments
-	for _, b := range v.snapshots {
+	r := Report{Authorizations: len(snapshots), Appointments: compared.Appointments}
+	all := problems{}
+	for i, b := range snapshots {
 		r.Reservations += len(b.Reservations)
-		r.Entries += len(b.Entries)
-		problems := append(b.check(overdue), compared[b.ID]...)
-		r.ProblemCount += len(problems)
-		r.Problems = append(r.Problems, problems[:min(len(problems), maxProblems-len(r.Problems))]...)
+		r.Entries += b.Movements.Len()
+		all.add(found[i].first...)
+		all.count += found[i].count - len(found[i].first)
+		all.add(byAuthorization[b.key()]...)
+	}
+	r.Problems, r.ProblemCount = all.first, all.count
+	return r
+}
+
+// total adds the results of the parts up, in the order of the authorizations.
+type total struct {
+	Report
+	parts []verified // those with problems: the first ones, in any order
+}
+
+func (t *total) add(v verified) {
+	t.Authorizations += v.Authorizations
+	t.Reservations += v.Reservations
+	t.Entries += v.Entries
+	t.Appointments += v.Appointments
+	t.ProblemCount += v.ProblemCount
+	if v.ProblemCount > 0 {
+		t.parts = append(t.parts, v)
+		slices.SortFunc(t.parts, func(x, y verified) int { return cmp.Compare(x.part, y.part) })
+		t.parts = t.parts[:min(len(t.parts), maxProblems)] // each has at least one problem
 	}
 }
 
-// check replays the ledger and returns all inconsistencies. Holds that expired before overdue
-// should have been released.
-func (b Snapshot) check(overdue time.Time) []Discrepancy {
-	a := ledgerCheck{
-		Snapshot: b, sums: make(map[uuid.UUID]Reservation, len(b.Reservations)),
-		reversed: map[int64]bool{},
+// report returns the report of all parts.
+func (t *total) report() Report {
+	for _, v := range t.parts {
+		t.Problems = append(t.Problems, v.Problems[:min(len(v.Problems), maxProblems-len(t.Problems))]...)
 	}
-	a.replay()
-	a.compareCounters()
-	a.compareReservations(overdue)
-	return a.problems
+	t.OK = t.ProblemCount == 0
+	return t.Report
 }
 
 // Discrepancy returns a discrepancy in the authorization's books.
@@ -111,16 +212,38 @@ func (b Snapshot) Discrepancy(check, expected, found string) Discrepancy {
 	}
 }
 
-// ledgerCheck is the check of one authorization's books.
+// ledgerCheck is the check of one authorization's books. Entries are added one after the other, in the
+// order of their sequence numbers.
 type ledgerCheck struct {
-	Snapshot
-	balance  Balance                   // replayed from the entries
-	sums     map[uuid.UUID]Reservation // replayed from the entries
-	reversed map[int64]bool            // the consumptions that were taken back
-	problems []Discrepancy
+	*Snapshot
+	balance  Balance // replayed from the entries
+	sequence int64   // of the last entry
+	previous Hash    // of the last entry
+	sums     map[uuid.UUID]reservationSum
+	problems
 }
 
-func (a *ledgerCheck) expect(check string, entry *Entry, reservation uuid.UUID, expected, found any) {
+// reservationSum is replayed from the entries of a reservation.
+type reservationSum struct {
+	units
+	sequence    int64 // of the first entry
+	serviceDate calendar.Date
+}
+
+// units has the fields on which a reservation and its entries must agree.
+type units struct{ Units, Consumed, Released int }
+
+// startCheck starts the check of one authorization's books. It takes sums, to use its memory again.
+func startCheck(of *Snapshot, sums map[uuid.UUID]reservationSum) *ledgerCheck {
+	clear(sums)
+	return &ledgerCheck{
+		Snapshot: of, balance: Balance{Total: of.InitialUnits}, sums: sums,
+		previous: genesis(of.OrganizationID, of.ID, of.InitialUnits),
+	}
+}
+
+// expect reports a discrepancy unless the values are equal.
+func expect[T comparable](a *ledgerCheck, check string, entry *Entry, reservation uuid.UUID, expected, found T) {
 	if expected == found {
 		return
 	}
@@ -131,40 +254,44 @@ func (a *ledgerCheck) expect(check string, entry *Entry, reservation uuid.UUID, 
 	if reservation != uuid.Nil {
 		p.ReservationID = reservation.String()
 	}
-	a.problems = append(a.problems, p)
+	a.problems.add(p)
 }
 
-func (a *ledgerCheck) replay() {
-	a.balance = Balance{Total: a.InitialUnits}
-	previous := genesis(a.OrganizationID, a.ID, a.InitialUnits)
-	var sequence int64
-	for i := range a.Entries {
-		e := &a.Entries[i]
-		a.expect("sequence", e, uuid.Nil, sequence+1, e.Sequence)
-		a.expect("chain", e, uuid.Nil, previous, e.PreviousHash)
-		a.expect("hash", e, uuid.Nil, e.computeHash(), e.Hash)
-		a.apply(e)
-		a.expect("balance-after", e, uuid.Nil, a.balance, e.After())
-		sequence, previous = e.Sequence, e.Hash
-	}
-	a.expect("sequence", nil, uuid.Nil, sequence, a.LastSequence)
-	a.expect("head", nil, uuid.Nil, previous, a.LastHash)
+// replay checks the next entry.
+func (a *ledgerCheck) replay(e *Entry) {
+	expect(a, "sequence", e, uuid.Nil, a.sequence+1, e.Sequence)
+	expect(a, "chain", e, uuid.Nil, a.previous, e.PreviousHash)
+	expect(a, "hash", e, uuid.Nil, e.computeHash(), e.Hash)
+	a.apply(e)
+	expect(a, "balance-after", e, uuid.Nil, a.balance, e.After())
+	a.Movements.add(e)
+	a.sequence, a.previous = e.Sequence, e.Hash
+}
+
+// finish compares the entries with the counters and the reservations. Holds that expired before overdue
+// should have been released.
+func (a *ledgerCheck) finish(overdue time.Time) problems {
+	expect(a, "sequence", nil, uuid.Nil, a.sequence, a.LastSequence)
+	expect(a, "head", nil, uuid.Nil, a.previous, a.LastHash)
+	a.compareCounters()
+	a.compareReservations(overdue)
+	return a.problems
 }
 
 // apply applies an entry to the replayed counters.
 func (a *ledgerCheck) apply(e *Entry) {
-	var sum Reservation
+	var sum reservationSum
 	if e.ReservationID != nil {
 		sum = a.sums[*e.ReservationID]
-		if sum.Sequence == 0 {
-			sum.Sequence = e.Sequence
+		if sum.sequence == 0 {
+			sum.sequence = e.Sequence
 		}
 	}
 	switch e.Kind {
 	case Reserve:
 		a.balance.Scheduled += e.Units
 		sum.Units += e.Units
-		sum.ServiceDate = e.ServiceDate
+		sum.serviceDate = e.ServiceDate
 	case Release, Expire:
 		a.balance.Scheduled -= e.Units
 		sum.Released += e.Units
@@ -192,63 +319,60 @@ func (a *ledgerCheck) checkCorrection(e *Entry) {
 	found := "no consumption named"
 	if e.Corrects != nil {
 		found = fmt.Sprintf("entry %d does not exist before it", *e.Corrects)
-		if at := *e.Corrects; at >= 1 && at < e.Sequence && at <= int64(len(a.Entries)) {
-			corrected := a.Entries[at-1]
-			found = fmt.Sprintf("%d units consumed for reservation %s", corrected.Units, text(corrected.ReservationID))
-			if corrected.Kind != Consume {
-				found = "a " + string(corrected.Kind) + " entry"
+		if kind, exists := a.Movements.Kind(*e.Corrects); exists && *e.Corrects < e.Sequence {
+			corrected := a.Movements.consumption(*e.Corrects)
+			found = fmt.Sprintf("%d units consumed for reservation %s", corrected.units, corrected.reservation)
+			if kind != Consume {
+				found = "a " + string(kind) + " entry"
 			}
 		}
-		if a.reversed[*e.Corrects] {
+		if a.Movements.Reversed(*e.Corrects) {
 			found = "a consumption that was reversed before"
 		}
-		a.reversed[*e.Corrects] = true
 	}
-	a.expect("correction", e, uuid.Nil, expected, found)
+	expect(a, "correction", e, uuid.Nil, expected, found)
 }
 
 func (a *ledgerCheck) compareCounters() {
-	a.expect("total", nil, uuid.Nil, a.balance.Total, a.Total)
-	a.expect("used", nil, uuid.Nil, a.balance.Used, a.Used)
-	a.expect("scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
+	expect(a, "total", nil, uuid.Nil, a.balance.Total, a.Total)
+	expect(a, "used", nil, uuid.Nil, a.balance.Used, a.Used)
+	expect(a, "scheduled", nil, uuid.Nil, a.balance.Scheduled, a.Scheduled)
 	var used, scheduled int
-	for _, r := range a.Reservations {
-		used += r.Consumed
-		scheduled += r.Left()
+	for i := range a.Reservations {
+		used += a.Reservations[i].Consumed
+		scheduled += a.Reservations[i].Left()
 	}
 	if a.UnitsByDate != nil {
 		booked := UnitsByDate{}
-		for _, r := range a.Reservations {
+		for i := range a.Reservations {
+			r := &a.Reservations[i]
 			if units := r.Units - r.Released; units > 0 {
 				booked[r.ServiceDate] += units
 			}
 		}
-		a.expect("booked-by-date", nil, uuid.Nil, booked.String(), a.UnitsByDate.String())
+		expect(a, "booked-by-date", nil, uuid.Nil, booked.String(), a.UnitsByDate.String())
 	}
-	a.expect("reservations-used", nil, uuid.Nil, used, a.Used)
-	a.expect("reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
+	expect(a, "reservations-used", nil, uuid.Nil, used, a.Used)
+	expect(a, "reservations-scheduled", nil, uuid.Nil, scheduled, a.Scheduled)
 }
 
-// units has the fields on which a reservation and its entries must agree.
-type units struct{ Units, Consumed, Released int }
-
 func (a *ledgerCheck) compareReservations(overdue time.Time) {
-	for _, r := range a.Reservations {
+	for i := range a.Reservations {
+		r := &a.Reservations[i]
 		sum := a.sums[r.ID]
-		a.expect("reservation", nil, r.ID,
-			units{sum.Units, sum.Consumed, sum.Released}, units{r.Units, r.Consumed, r.Released})
-		a.expect("age", nil, r.ID, sum.Sequence, r.Sequence)
-		a.expect("service-date", nil, r.ID, sum.ServiceDate, r.ServiceDate)
+		expect(a, "reservation", nil, r.ID, sum.units, units{r.Units, r.Consumed, r.Released})
+		expect(a, "age", nil, r.ID, sum.sequence, r.Sequence)
+		expect(a, "service-date", nil, r.ID, sum.serviceDate, r.ServiceDate)
 		if r.hasLeft() && r.ExpiresAt != nil && (a.NextExpiry == nil || a.NextExpiry.After(*r.ExpiresAt)) {
-			a.expect("next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
+			expect(a, "next-expiry", nil, r.ID, "not after "+r.ExpiresAt.Format(time.RFC3339), fmt.Sprint(a.NextExpiry))
 		}
 		if r.ExpiredAt(overdue) {
-			a.expect("overdue", nil, r.ID, "released once expired at "+r.ExpiresAt.Format(time.RFC3339),
+			expect(a, "overdue", nil, r.ID, "released once expired at "+r.ExpiresAt.Format(time.RFC3339),
 				fmt.Sprintf("%d units held", r.Left()))
 		}
 		delete(a.sums, r.ID)
 	}
 	for id, sum := range a.sums {
-		a.expect("reservation", nil, id, units{sum.Units, sum.Consumed, sum.Released}, "no such reservation")
+		expect(a, "reservation", nil, id, fmt.Sprint(sum.units), "no such reservation")
 	}
 }

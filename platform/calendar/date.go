@@ -71,11 +71,14 @@ func (d Date) IsZero() bool { return d.days == 0 }
 func (d Date) Time() time.Time { return origin.AddDate(0, 0, int(d.days)) }
 
 // String returns YYYY-MM-DD, and nothing for no date.
-func (d Date) String() string {
+func (d Date) String() string { return string(d.Append(nil)) }
+
+// Append appends the text of [Date.String].
+func (d Date) Append(b []byte) []byte {
 	if d.IsZero() {
-		return ""
+		return b
 	}
-	return d.Time().Format(Layout)
+	return d.Time().AppendFormat(b, Layout)
 }
 
 // AddDays returns the date n days later, or earlier where n is negative.

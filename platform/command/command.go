@@ -272,7 +272,7 @@ func (a *adapter[C, State, Result]) weight(command any) int {
 func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[task]) ([]outcome, error) {
 	var rows []row // of the latest attempt
 	var prefetched State
-	options := append(append(onceOptions(&rows), db.WritesWithCommit()), a.engine.WaitForBatches()...)
+	options := append(append(onceOptions(&rows), db.WritesWithCommit(), db.GenericPlans()), a.engine.WaitForBatches()...)
 	if a.Prefetch != nil {
 		first := commandsOf[C](batch.First())
 		options = append(options, db.ReadsWithBegin(organizationsOf(first), func() (query db.Query) {

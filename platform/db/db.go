@@ -183,6 +183,9 @@ func (d *DB) Close() {
 // [Serializable], [Snapshot] or [ReadCommitted]. For LISTEN, use [DB.Listen].
 func (d *DB) Pool() *pgxpool.Pool { return d.pool }
 
+// MaxConns returns the maximum number of connections of the pool.
+func (d *DB) MaxConns() int { return int(d.pool.Stat().MaxConns()) }
+
 // Metrics returns the metrics since Open.
 func (d *DB) Metrics() *Metrics { return d.metrics }
 

@@ -50,6 +50,7 @@ type unit struct {
 	locks            []string     // tables
 	allOrganizations bool         // see [AllOrganizations]
 	writesWithCommit bool         // see [WritesWithCommit]
+	genericPlans     bool         // see [GenericPlans]
 	organizations    []uuid.UUID  // see [ReadsWithBegin]
 	beginQuery       func() Query // nil: no query is sent with BEGIN
 }
@@ -100,6 +101,15 @@ func Locking(table string) Option {
 // is not run for work that joins a transaction, whose body must read by itself.
 func ReadsWithBegin(organizations []uuid.UUID, query func() Query) Option {
 	return func(u *unit) { u.organizations, u.beginQuery = organizations, query }
+}
+
+// GenericPlans makes PostgreSQL plan each prepared statement once per connection, not for each
+// execution. By default it plans anew while plans for the actual arguments look cheaper, and with
+// short arrays they always do: planning then takes longer than the execution. It is for
+// transactions whose statements find all rows by key, and is ignored in read-only ones. Source:
+// PostgreSQL manual, PREPARE, notes on plan_cache_mode.
+func GenericPlans() Option {
+	return func(u *unit) { u.genericPlans = true }
 }
 
 func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T, error), options []Option) (T, error) {

@@ -36,7 +36,7 @@ type everyKind struct {
 	Rate     float64
 	Bytes    []byte
 	Hash     db.Hash
-	inner    // unexported: gorm ignores it
+	inner                      // unexported: gorm ignores it
 	Span     inner             `gorm:"embedded"`
 	Rules    map[string]string `gorm:"serializer:json"`
 	Note     *color

@@ -38,7 +38,7 @@ func (a *attempt) lockTimeoutStatement() string {
 const lockTimeoutStep = 20 * time.Millisecond
 
 // timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
-// its timeouts. If the server supports transaction_timeout, it is set to end shortly after the
+// its timeouts and [GenericPlans]. If the server supports transaction_timeout, it is set to end shortly after the
 // caller's deadline.
 func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []string) {
 	organizations := a.tenancy.String()
@@ -50,17 +50,22 @@ func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []st
 		idle = idleTimeoutWithLock
 	}
 	deadline, hasDeadline := a.caller.Deadline()
-	if !hasDeadline || majorVersion(c) < transactionTimeoutVersion {
-		return setTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout)}
+	statement, arguments = setTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout)}
+	if hasDeadline && majorVersion(c) >= transactionTimeoutVersion {
+		whole := max(time.Until(deadline), 0) + rollbackGrace
+		statement, arguments = setAllTimeouts, append(arguments, milliseconds(whole))
 	}
-	whole := max(time.Until(deadline), 0) + rollbackGrace
-	return setAllTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout), milliseconds(whole)}
+	if a.unit.genericPlans {
+		statement += setGenericPlans
+	}
+	return statement, arguments
 }
 
 const (
 	setTimeouts = setOrganizations + ", set_config('idle_in_transaction_session_timeout', $2, true), " +
 		"set_config('lock_timeout', $3, true)"
-	setAllTimeouts = setTimeouts + ", set_config('transaction_timeout', $4, true)"
+	setAllTimeouts  = setTimeouts + ", set_config('transaction_timeout', $4, true)"
+	setGenericPlans = ", set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 
 // transactionTimeoutVersion is the version of PostgreSQL that added transaction_timeout.

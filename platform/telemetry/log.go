@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/term"
 )
 
 // allowed are the names of permitted log fields. All are technical: no names of people,
@@ -46,10 +48,14 @@ func set(names ...string) map[string]bool {
 // are dropped and named in the field dropped_fields. A line logged WithContext carries
 // the request's id.
 //
-// Repeated warnings and errors are counted and written once a second; see [Flush].
+// Repeated warnings and errors are counted and written once a second. Lines of a [RequestLog] are
+// buffered, except on a terminal. Call [Flush] before the program ends.
 func NewLogger(out io.Writer, level, format string) *logrus.Logger {
 	l := logrus.New()
-	l.SetOutput(out)
+	l.SetOutput(&lineWriter{out: out})
+	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		l.SetOutput(out) // logrus colors lines if its output is a terminal
+	}
 	if parsed, err := logrus.ParseLevel(level); err == nil {
 		l.SetLevel(parsed)
 	}

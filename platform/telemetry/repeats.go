@@ -102,8 +102,12 @@ func (r *repeats) summarize(of repeated) {
 	line.Log(of.last.Level, fmt.Sprintf("%s (%d more within a second)", of.last.Message, of.count))
 }
 
-// Flush writes the remaining counts of a logger of [NewLogger]. Call it before the program ends.
+// Flush writes the remaining counts and the buffered lines of a logger of [NewLogger]. Call it before
+// the program ends.
 func Flush(l *logrus.Logger) {
+	if out, ok := l.Out.(*lineWriter); ok {
+		defer func() { _ = out.flush() }()
+	}
 	r, ok := l.Formatter.(*repeats)
 	if !ok {
 		return

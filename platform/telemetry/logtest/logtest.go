@@ -208,7 +208,17 @@ func Writer(source string, to io.Writer) io.Writer { return whole.Writer(source,
 // Logger returns a logger like the program's at the lowest level. Its lines are checked
 // and discarded.
 func Logger() *logrus.Logger {
-	return telemetry.NewLogger(whole.Writer("log", io.Discard), "debug", "json")
+	l := telemetry.NewLogger(whole.Writer("log", io.Discard), "debug", "json")
+	loggers.mu.Lock()
+	defer loggers.mu.Unlock()
+	loggers.all = append(loggers.all, l)
+	return l
+}
+
+// loggers are the loggers of the test process. Their buffered lines are checked at the end.
+var loggers struct {
+	mu  sync.Mutex
+	all []*logrus.Logger
 }
 
 // Recorder returns a logger like [Logger], and a recorder of its lines.
@@ -221,4 +231,11 @@ func Recorder() (*logrus.Logger, *test.Hook) {
 func Looked() int { return whole.Looked() }
 
 // Err returns an error with the findings in this test process, or nil.
-func Err() error { return whole.Err() }
+func Err() error {
+	loggers.mu.Lock()
+	defer loggers.mu.Unlock()
+	for _, l := range loggers.all {
+		telemetry.Flush(l)
+	}
+	return whole.Err()
+}
