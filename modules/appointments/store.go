@@ -93,8 +93,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		OrganizationID, AppointmentID, PractitionerID uuid.UUID
 		WorkedStartsAt, WorkedEndsAt                  *time.Time
 	}
-	var patients []participantRow
-	var staff []staffRow
+	patients, staff := make([]participantRow, 0, len(keys)), make([]staffRow, 0, len(keys))
 	columns := db.KeyColumns(keys)
 	err := db.ReadAll(ctx, db.Into(&patients, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
