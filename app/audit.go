@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ type shownBy struct {
 }
 
 // recordReads returns the function that must succeed before an answer is sent: it
-// records an event for each patient record shown. An operation that reads patient data
+// records one event with all patient records shown. An operation that reads patient data
 // but found none also records an event, because the search is an access.
 func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 	return func(ctx context.Context) error {
@@ -59,21 +60,21 @@ func (s *Server) recordReads(r httpx.Route, shown *trail.Shown) httpx.Before {
 		if err != nil {
 			return err
 		}
-		about := trail.By(caller)
-		about.Action, about.SubjectType = r.Reads+".read", r.Reads
-		about.After, about.OccurredAt = shownBy{r.Name}, s.options.Clock()
-		events := make([]trail.Event, 0, max(1, len(subjects)))
-		for _, subject := range subjects {
-			e := about
-			e.Action, e.SubjectType = subject.Type+".read", subject.Type
-			e.SubjectID, e.PatientID = subject.ID, new(subject.PatientID)
-			events = append(events, e)
-		}
-		if len(events) == 0 {
-			events = append(events, about)
-		}
-		return s.options.Trail.Note(ctx, events)
+		e := trail.By(caller)
+		e.SubjectType, e.Records = typeOf(subjects, r.Reads), subjects
+		e.Action, e.After, e.OccurredAt = e.SubjectType+".read", shownBy{r.Name}, s.options.Clock()
+		return s.options.Trail.Note(ctx, []trail.Event{e})
 	}
+}
+
+// typeOf returns the type of the records that a request shows. If they have several types, it is the type that the
+// route declares, or else the first.
+func typeOf(subjects []trail.Subject, declared string) string {
+	ofType := func(s trail.Subject) bool { return s.Type == declared }
+	if len(subjects) == 0 || slices.ContainsFunc(subjects, ofType) {
+		return declared
+	}
+	return subjects[0].Type
 }
 
 // denied are the After of a denial.

@@ -70,6 +70,7 @@ type eventRow struct {
 	Address        string
 	GrantID        *uuid.UUID
 	Before, After  *string // JSON
+	List           *list   `gorm:"-" json:",omitempty"` // of a read of several records; only set for insertion
 }
 
 // now returns the time with the precision of the database: whole microseconds.

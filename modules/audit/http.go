@@ -24,7 +24,8 @@ func (s *Service) Routes() []httpx.Route {
 			Name: "listAuditEvents", Summary: "Search the audit trail",
 			Description: "The audit trail, the newest first: who did, read or was denied what. An `action` that ends with " +
 				"a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` " +
-				"are the event's place in the organization's chain; the newest events do not have them yet. The search itself " +
+				"are the event's place in the organization's chain; the newest events do not have them yet. A read of several " +
+				"records is one event: `records` lists them, and the filters of patient and subject find it. The search itself " +
 				"is recorded.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
@@ -73,19 +74,23 @@ type auditEventBody struct {
 	Sequence   int64     `json:"sequence"`
 	OccurredAt time.Time `json:"occurredAt"`
 	// The user or the API key that acted. Null for a caller who was not signed in.
-	ActorID     *uuid.UUID      `json:"actorId"`
-	RequestID   string          `json:"requestId"`   // The id of the request.
-	Action      string          `json:"action"`      // The name of the action.
-	Outcome     trail.Outcome   `json:"outcome"`     // Whether the action was done or denied.
-	SubjectType string          `json:"subjectType"` // The type of the record that the action concerned.
-	SubjectID   *uuid.UUID      `json:"subjectId"`   // The record that the action concerned.
-	PatientID   *uuid.UUID      `json:"patientId"`
-	Address     string          `json:"address"`            // The network address of the caller.
-	GrantID     *uuid.UUID      `json:"grantId"`            // The emergency grant that the caller used.
-	Before      json.RawMessage `json:"before" null:"true"` // The values before the change.
-	After       json.RawMessage `json:"after" null:"true"`  // The values after the change.
+	ActorID     *uuid.UUID    `json:"actorId"`
+	RequestID   string        `json:"requestId"`   // The id of the request.
+	Action      string        `json:"action"`      // The name of the action.
+	Outcome     trail.Outcome `json:"outcome"`     // Whether the action was done or denied.
+	SubjectType string        `json:"subjectType"` // The type of the record that the action concerned.
+	// The record that the action concerned. For a read of several records, the id of their list; see `records`.
+	SubjectID *uuid.UUID      `json:"subjectId"`
+	PatientID *uuid.UUID      `json:"patientId"`
+	Address   string          `json:"address"`            // The network address of the caller.
+	GrantID   *uuid.UUID      `json:"grantId"`            // The emergency grant that the caller used.
+	Before    json.RawMessage `json:"before" null:"true"` // The values before the change.
+	After     json.RawMessage `json:"after" null:"true"`  // The values after the change.
 	// The hash of the event and of all events before it. Null until the event is sealed.
 	Hash *string `json:"hash"`
+	// The records that a read of several records has shown: the types of the records, with the ids of patients, with the
+	// ids of the records. Null for other actions. `after.list.sha256` is its hash.
+	Records json.RawMessage `json:"records" null:"true"`
 }
 
 func bodyOf(e Entry) auditEventBody {
@@ -101,6 +106,9 @@ func bodyOf(e Entry) auditEventBody {
 	}
 	if r.After != nil {
 		b.After = json.RawMessage(*r.After)
+	}
+	if e.Records != nil {
+		b.Records = json.RawMessage(*e.Records)
 	}
 	if e.Hash != nil {
 		b.Hash = new(e.Hash.String())

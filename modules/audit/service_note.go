@@ -25,7 +25,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 	return command.NewQueue(command.QueueOptions[[]trail.Event]{
 		Limit: maxBatchEvents, Waiting: maxWaiting, Timeout: noteTimeout, Metrics: metrics,
 		Name:   func([]trail.Event) string { return "audit" },
-		Weight: func(events []trail.Event) int { return len(events) },
+		Weight: weight,
 	}, func(ctx context.Context, batch command.Batch[[]trail.Event]) ([]struct{}, error) {
 		noted, err := db.ReadCommitted(ctx, s.database, "audit.note", func(ctx context.Context) ([]struct{}, error) {
 			requests := batch.All()
@@ -76,6 +76,16 @@ func (s *Service) Note(ctx context.Context, events []trail.Event) error {
 	// The cause is for the log only: its advice about a change that may have been made does not apply
 	// to the caller's request.
 	return trail.ErrNotRecorded.Because(errors.New(err.Error()))
+}
+
+// weight returns how much of a transaction's limit events take. A list has a fraction of the weight of as many events.
+func weight(events []trail.Event) int {
+	const recordsPerEvent = 16
+	total := len(events)
+	for _, e := range events {
+		total += len(e.Records) / recordsPerEvent
+	}
+	return total
 }
 
 func organizationsOf(events []trail.Event) []uuid.UUID {

@@ -79,6 +79,9 @@ func eventRowOf(e trail.Event) (eventRow, error) {
 	if r.Before, err = jsonObject(e.Before); err == nil {
 		r.After, err = jsonObject(e.After)
 	}
+	if err == nil {
+		err = r.show(e.Records)
+	}
 	return r, err
 }
 

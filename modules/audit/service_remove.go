@@ -91,7 +91,7 @@ func (s *Service) removeFrom(ctx context.Context, organization uuid.UUID, r Remo
 			return nil, err
 		}
 		c.RemovedBy, c.RemovedAt = r.By, s.now()
-		if err := s.store.remove(ctx, c); err != nil {
+		if err := s.store.remove(ctx, c, r.Before); err != nil {
 			return nil, err
 		}
 		e := trail.By(identity.System(organization))

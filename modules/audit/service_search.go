@@ -30,6 +30,7 @@ type Entry struct {
 	Event    eventRow `gorm:"embedded"` // named, because gorm ignores unexported embedded types
 	Position *int64
 	Hash     *Hash
+	Records  *string // the records of the event's list, as JSON
 }
 
 func (e Entry) cursor() cursor { return cursor{e.Event.OccurredAt, e.Event.Sequence} }

@@ -2,9 +2,13 @@ package audit
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"omnirapeutic/platform/db"
 )
@@ -16,8 +20,14 @@ const maxUnsealedTime = time.Minute
 // always have unsealed events.
 const maxSealTransactions = 100
 
-// verifyBatch is the number of seals or events that are read in one snapshot.
-const verifyBatch = 2000
+// sectionLength is the number of links that are read in one snapshot.
+const sectionLength = 5000
+
+// maxVerifiers is the maximum number of sections that are verified at the same time.
+const maxVerifiers = 4
+
+// maxKnownLists limits the checked lists that a verification remembers, so that each is read once.
+const maxKnownLists = 20_000
 
 // Verify checks the trail of one organization or, with everything, all trails and the events
 // without an organization. It reports:
@@ -28,6 +38,8 @@ const verifyBatch = 2000
 //   - hash: every seal has the hash of its event and the previous hash
 //   - head: the chain's head has the hash of its last position
 //   - unsealed: every event is sealed, or has been marked as unsealed for a short time
+//   - list: every event of a read has its list, with the hash in the event, and the list's rows
+//     for the search are those of its records and patients
 //
 // Verify first seals events as the sealer does, so that events left behind while no program was
 // running are not reported. The caller checks the permission; Verify reads across organizations.
@@ -53,55 +65,126 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 		}
 	}
 	for _, organization := range organizations {
-		if err := s.verifyChain(ctx, organization, &r, progress); err != nil {
+		v := chainVerifier{Service: s, organization: organization, progress: progress}
+		found, err := v.verify(ctx)
+		if err == nil {
+			err = s.verifyEvents(ctx, organization, &found)
+		}
+		if err != nil {
 			return r, err
 		}
-		if err := s.verifyEvents(ctx, organization, &r); err != nil {
-			return r, err
-		}
+		r.addAll(found)
 	}
 	r.OK = r.ProblemCount == 0
 	return r, nil
 }
 
-// verifyChain checks a chain, part by part in separate snapshots. If old events are removed
-// meanwhile, it continues from the new checkpoint.
-func (s *Service) verifyChain(
-	ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64),
-) error {
-	at := head{organization, 0, genesis(organization)}
-	before := int64(r.Events) // of the other chains
-	for {
-		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (chainPart, error) {
-			if err := db.Admit(ctx, organization); err != nil {
-				return chainPart{}, err
-			}
-			return s.store.part(ctx, organization, at.Position, verifyBatch)
-		})
-		if err != nil {
-			return err
-		}
-		if c := part.checkpoint; c != nil && c.Position > at.Position {
-			at = *c
-		}
-		at = part.check(at, r)
-		checked := int64(r.Events) - before
-		progress(checked, max(checked, part.chainHead.Position-part.firstPosition()))
-		if len(part.links) < verifyBatch {
-			part.checkHead(at, r)
-			r.Removed += part.removed
-			r.Waiting += part.waiting
-			if part.chainHead.Position > 0 {
-				r.Heads = append(r.Heads, Head{organization, part.chainHead.Position, part.chainHead.Hash.String()})
-			}
-			return nil
-		}
-	}
+// chainVerifier verifies the chain of an organization. Several goroutines share it.
+type chainVerifier struct {
+	*Service
+	organization uuid.UUID
+	progress     func(checked, total int64)
+	known        knownLists
+
+	mu      sync.Mutex
+	checked int64
+	total   int64
 }
 
-// verifyEvents reports events without a seal, and missing events that are marked as unsealed.
+// verify checks the chain, section by section in separate snapshots. Several sections are verified at
+// the same time, if the pool of connections is large enough. A section begins with the stored hash of
+// the last seal before it, which the section before it checks. If old events are removed meanwhile, it
+// continues from the new checkpoint.
+func (v *chainVerifier) verify(ctx context.Context) (Findings, error) {
+	state, err := db.Snapshot(ctx, v.database, "audit.verify", func(ctx context.Context) (chainState, error) {
+		if err := db.Admit(ctx, v.organization); err != nil {
+			return chainState{}, err
+		}
+		return v.store.chainState(ctx, v.organization)
+	})
+	if err != nil {
+		return Findings{}, err
+	}
+	v.total = state.chainHead.Position - state.firstPosition()
+	v.progress(0, v.total)
+	sections := sectionsOf(state.chainHead.Position)
+	found := make([]Findings, len(sections))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(v.database.Readers(maxVerifiers))
+	for i, of := range sections {
+		group.Go(func() (err error) {
+			found[i], err = v.verifySection(ctx, of, i == len(sections)-1)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Findings{}, err
+	}
+	var all Findings
+	for _, one := range found {
+		all.addAll(one)
+	}
+	return all, nil
+}
+
+// sectionsOf divides the positions of a chain. Each section but the first one begins where the one
+// before it ends. The last one has no end, so it includes later links.
+func sectionsOf(last int64) []section {
+	sections := []section{{0, math.MaxInt64}}
+	for after := int64(sectionLength); after < last; after += sectionLength {
+		sections[len(sections)-1].last = after
+		sections = append(sections, section{after, math.MaxInt64})
+	}
+	return sections
+}
+
+// verifySection checks a section and, if it is the last one, the head of the chain.
+func (v *chainVerifier) verifySection(ctx context.Context, of section, isLast bool) (Findings, error) {
+	found, err := db.Snapshot(ctx, v.database, "audit.verify", func(ctx context.Context) (Findings, error) {
+		if err := db.Admit(ctx, v.organization); err != nil {
+			return Findings{}, err
+		}
+		state, err := v.store.chainState(ctx, v.organization)
+		if err != nil {
+			return Findings{}, err
+		}
+		seal, err := v.store.lastSeal(ctx, v.organization, of.after)
+		if err != nil {
+			return Findings{}, err
+		}
+		check := sectionCheck{chainState: state, at: state.start(seal)}
+		if err := v.store.links(ctx, v.organization, of, check.add); err != nil {
+			return Findings{}, err
+		}
+		lists, err := v.store.lists(ctx, v.organization, v.known.unknown(check.named))
+		if err != nil {
+			return Findings{}, err
+		}
+		checkLists(v.organization, check.named, lists, &v.known, &check.findings)
+		if isLast {
+			check.finish()
+		}
+		return check.findings, nil
+	})
+	if err == nil {
+		v.advance(int64(found.Events))
+	}
+	return found, err
+}
+
+// advance reports the number of checked links.
+func (v *chainVerifier) advance(checked int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.checked += checked
+	v.progress(v.checked, max(v.checked, v.total))
+}
+
+// verifyEvents reports events without a seal, missing events that are marked as unsealed, and
+// contradictory rows for the search.
 func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
 	var missing []int64
+	var wrong []contradiction
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (_ []overdueEvent, err error) {
 		if err := db.Admit(ctx, organization); err != nil {
 			return nil, err
@@ -109,10 +192,25 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		if missing, err = s.store.missing(ctx, organization); err != nil {
 			return nil, err
 		}
+		if wrong, err = s.store.contradictions(ctx, organization); err != nil {
+			return nil, err
+		}
+		if r.ProblemCount == 0 && len(missing) == 0 {
+			if ok, err := s.store.allSealed(ctx, organization, maxUnsealedTime); ok || err != nil {
+				return nil, err
+			}
+		}
 		return s.store.overdue(ctx, organization, maxUnsealedTime)
 	})
 	for _, sequence := range missing {
 		r.add(Finding{organization, "event", 0, sequence, "an event, because it is marked as unsealed", "none"})
+	}
+	for _, c := range wrong {
+		expected := "none, because there is no list " + c.ListID.String()
+		if c.Size != nil {
+			expected = fmt.Sprintf("%d rows of the list %s for the search", *c.Size, c.ListID)
+		}
+		r.add(Finding{organization, "list", 0, 0, expected, fmt.Sprint(c.Rows)})
 	}
 	for _, e := range loose {
 		found := "none, and it is not marked as unsealed"

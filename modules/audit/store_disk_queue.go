@@ -45,6 +45,8 @@ type queueFile struct {
 
 const (
 	filePrefix = "audit-"
+	// listPrefix follows filePrefix. Programs from before lists do not take such files, because they would lose the lists.
+	listPrefix = "lists-"
 	fileSuffix = ".jsonl"
 	// damagedSuffix is the suffix of files with damaged lines. The program never removes them.
 	damagedSuffix = ".damaged"
@@ -111,7 +113,7 @@ func (q *DiskQueue) append(rows []eventRow) error {
 
 func (q *DiskQueue) create() (*queueFile, error) {
 	id := uuid.New()
-	f, err := os.OpenFile(filepath.Join(q.dir, filePrefix+id.String()+fileSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(filepath.Join(q.dir, filePrefix+listPrefix+id.String()+fileSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +169,8 @@ func (q *DiskQueue) abandoned(seen map[uuid.UUID]bool) (*queueFile, error) {
 		return nil, err
 	}
 	for _, path := range found {
-		id, err := uuid.Parse(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), filePrefix), fileSuffix))
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), filePrefix), fileSuffix)
+		id, err := uuid.Parse(strings.TrimPrefix(name, listPrefix))
 		if err != nil || seen[id] {
 			continue
 		}

@@ -40,9 +40,9 @@ func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time
 	return &found[0], nil
 }
 
-// remove writes the checkpoint and deletes all events up to it, with the setting that the tables'
-// trigger requires.
-func (store) remove(ctx context.Context, c *Checkpoint) error {
+// remove writes the checkpoint and deletes all events up to it and their lists, with the setting
+// that the tables' triggers require.
+func (s store) remove(ctx context.Context, c *Checkpoint, before time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
@@ -75,5 +75,31 @@ func (store) remove(ctx context.Context, c *Checkpoint) error {
 		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected,
 			seals.RowsAffected, c.Removed)
 	}
-	return seals.Error
+	if seals.Error != nil {
+		return seals.Error
+	}
+	return s.removeLists(ctx, c.OrganizationID, before)
+}
+
+// removeLists deletes the lists of days before a time that no event names any more. It keeps the lists of the last
+// week, because another transaction may be about to name one.
+func (store) removeLists(ctx context.Context, organization uuid.UUID, before time.Time) error {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return err
+	}
+	day := before.UTC().Format(time.DateOnly)
+	err = tx.Exec(`
+		DELETE FROM audit_lists l
+		WHERE l.organization_id = ? AND l.day < least(CAST(? AS date), current_date - 7) AND NOT EXISTS (
+			SELECT FROM audit_events e WHERE e.organization_id = l.organization_id AND e.subject_id = l.id)`,
+		organization, day).Error
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`
+		DELETE FROM audit_list_records r
+		WHERE r.organization_id = ? AND r.day < least(CAST(? AS date), current_date - 7) AND NOT EXISTS (
+			SELECT FROM audit_lists l WHERE l.organization_id = r.organization_id AND l.id = r.list_id)`,
+		organization, day).Error
 }

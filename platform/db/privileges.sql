@@ -22,7 +22,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda, session_versions, session_ve
 -- Signatures and the texts that were signed are evidence.
 REVOKE UPDATE, DELETE, TRUNCATE ON session_signatures, session_signed_notes FROM {{role}};
 -- The audit trail is append-only. Only its owner can remove old events, up to a checkpoint.
-REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals FROM {{role}};
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals, audit_lists, audit_list_records FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};

@@ -21,7 +21,6 @@ type Subject struct {
 type Shown struct {
 	mutex    sync.Mutex
 	subjects []Subject
-	seen     map[Subject]bool
 }
 
 type shownKey struct{}
@@ -33,7 +32,7 @@ func WithShown(ctx context.Context, s *Shown) context.Context {
 
 // Show notes that the caller of the context is about to see records of patients. It
 // does nothing in a context without [WithShown], as for work of the program itself.
-// Repeated records, as after a transaction retry, count once.
+// Repeated records, as after a transaction retry, count once in the trail.
 func Show(ctx context.Context, subjects ...Subject) {
 	s, ok := ctx.Value(shownKey{}).(*Shown)
 	if !ok {
@@ -41,18 +40,10 @@ func Show(ctx context.Context, subjects ...Subject) {
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.seen == nil {
-		s.seen = map[Subject]bool{}
-	}
-	for _, each := range subjects {
-		if !s.seen[each] {
-			s.seen[each] = true
-			s.subjects = append(s.subjects, each)
-		}
-	}
+	s.subjects = append(s.subjects, subjects...)
 }
 
-// Subjects returns the collected records, in order.
+// Subjects returns the collected records, in order and with duplicates.
 func (s *Shown) Subjects() []Subject {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

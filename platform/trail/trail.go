@@ -44,6 +44,7 @@ type Event struct {
 	SubjectType    string     // type of the record, such as "appointment"; may be empty, as for a denied list
 	SubjectID      uuid.UUID  // [uuid.Nil] if no single record is concerned
 	PatientID      *uuid.UUID // patient whose data is concerned
+	Records        []Subject  // the records that a read shows, without SubjectID and PatientID; duplicates count once
 	Address        string     // client address, if there is a connection
 	Outcome        Outcome    // empty: [Done]
 	Before, After  any        // the changes or further data, encoded as JSON objects; may be nil

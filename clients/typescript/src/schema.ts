@@ -3049,7 +3049,7 @@ export interface paths {
         };
         /**
          * Search the audit trail
-         * @description The audit trail, the newest first: who did, read or was denied what. An `action` that ends with a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; the newest events do not have them yet. The search itself is recorded.
+         * @description The audit trail, the newest first: who did, read or was denied what. An `action` that ends with a dot, such as `authorization.`, matches all actions with that prefix. `position` and `hash` are the event's place in the organization's chain; the newest events do not have them yet. A read of several records is one event: `records` lists them, and the filters of patient and subject find it. The search itself is recorded.
          *
          *     Permission: `audit:read`.
          */
@@ -4698,7 +4698,7 @@ export interface components {
             subjectType: string;
             /**
              * Format: uuid
-             * @description The record that the action concerned.
+             * @description The record that the action concerned. For a read of several records, the id of their list; see `records`.
              */
             subjectId: string | null;
             /** Format: uuid */
@@ -4716,6 +4716,8 @@ export interface components {
             after: unknown;
             /** @description The hash of the event and of all events before it. Null until the event is sealed. */
             hash: string | null;
+            /** @description The records that a read of several records has shown: the types of the records, with the ids of patients, with the ids of the records. Null for other actions. `after.list.sha256` is its hash. */
+            records: unknown;
         };
         /** @description One page of a list. */
         AuditEventPage: {
