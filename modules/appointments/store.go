@@ -80,7 +80,7 @@ type staffRow struct {
 // queries returns the queries that look up the keys, for one round trip; none without keys. Indexes: the
 // primary keys.
 func (r *appointmentReading) queries() []db.Query {
-	r.rows = nil
+	r.rows = make([]Appointment, 0, len(r.keys))
 	if len(r.keys) == 0 {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (r *appointmentReading) queries() []db.Query {
 
 // participants returns the queries that look up the participants only.
 func (r *appointmentReading) participants() []db.Query {
-	r.patients, r.staff = nil, nil
+	r.patients, r.staff = make([]participantRow, 0, len(r.keys)), make([]staffRow, 0, len(r.keys))
 	if len(r.keys) == 0 {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -183,8 +184,12 @@ func (d *DB) Close() {
 // [Serializable], [Snapshot] or [ReadCommitted]. For LISTEN, use [DB.Listen].
 func (d *DB) Pool() *pgxpool.Pool { return d.pool }
 
-// MaxConns returns the maximum number of connections of the pool.
-func (d *DB) MaxConns() int { return int(d.pool.Stat().MaxConns()) }
+// Readers returns the number of goroutines that can divide long reading: one for each processor, up to
+// the limit, on at most half of the connections. It is at least 1.
+func (d *DB) Readers(limit int) int {
+	const share = 2
+	return max(1, min(runtime.GOMAXPROCS(0), int(d.pool.Stat().MaxConns())/share, limit))
+}
 
 // Metrics returns the metrics since Open.
 func (d *DB) Metrics() *Metrics { return d.metrics }

@@ -3,15 +3,22 @@ package db
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
+
+	"omnirapeutic/platform/calendar"
 )
 
 // Find returns the rows of a query that gorm has built. gorm only builds the statement: pgx runs it and
@@ -39,10 +46,16 @@ func FindOne[T any](ctx context.Context, tx *gorm.DB) (row T, err error) {
 func FindInto[T any](rows *[]T, tx *gorm.DB) Query {
 	var none []T
 	built := tx.Session(&gorm.Session{DryRun: true}).Find(&none)
+	if limit, ok := built.Statement.Clauses["LIMIT"].Expression.(clause.Limit); ok && limit.Limit != nil {
+		*rows = slices.Grow(*rows, min(*limit.Limit, maxReserved))
+	}
 	q := Into(rows, built.Statement.SQL.String(), built.Statement.Vars...)
 	q.invalid = built.Error
 	return q
 }
+
+// maxReserved is the largest number of rows for which memory is reserved before they are read.
+const maxReserved = 256
 
 // Into returns a query with numbered arguments ($1, $2, …) whose rows are appended to rows, scanned as
 // by [Find]. T is a struct, or the type of the only column.
@@ -124,8 +137,40 @@ func (s *rowScanner) scanColumn(i int, column []byte, field reflect.Value) error
 		return nil
 	}
 	target := field.Addr().Interface()
+	if s.formats[i] == pgtype.BinaryFormatCode && scanDirectly(s.oids[i], column, target) {
+		return nil
+	}
 	if s.plans[i] == nil {
 		s.plans[i] = s.types.PlanScan(s.oids[i], s.formats[i], target)
 	}
 	return s.plans[i].Scan(column, target)
 }
+
+// scanDirectly scans the binary form of ids and dates, the most frequent types with a Scan method, for
+// which pgx would call it with a text or a time. It returns false for other types and values.
+func scanDirectly(oid uint32, column []byte, target any) bool {
+	switch t := target.(type) {
+	case *uuid.UUID:
+		return oid == pgtype.UUIDOID && copy(t[:], column) == len(t)
+	case **uuid.UUID:
+		if oid != pgtype.UUIDOID {
+			return false
+		}
+		*t = new(uuid.UUID)
+		return copy((*t)[:], column) == len(*t)
+	case *calendar.Date:
+		if oid != pgtype.DateOID || len(column) != 4 {
+			return false
+		}
+		days := int32(binary.BigEndian.Uint32(column)) //nolint:gosec // in two's complement
+		if days == math.MaxInt32 || days == math.MinInt32 {
+			return false // infinity
+		}
+		*t = dateZero.AddDays(int(days))
+		return true
+	}
+	return false
+}
+
+// dateZero is the date that PostgreSQL sends as 0.
+var dateZero = calendar.NewDate(2000, time.January, 1)
