@@ -174,7 +174,7 @@ func (store) oldestAndNewest(ctx context.Context) (oldest, newest int64, err err
 const eventColumns = "organization_id, position, type, subject_id, permission, payload, occurred_at"
 
 // eventsAfter returns events of the caller's organization within a range of positions. With a filter
-// it returns only those that pass it.
+// it returns only events that pass it.
 func (store) eventsAfter(
 	ctx context.Context, position, upTo int64, filter *streamFilter, limit int,
 ) ([]Event, error) {

@@ -135,10 +135,12 @@ func (h *streamHub) wanted(stream *liveStream) (after, head int64) {
 func (h *streamHub) extend(stream *liveStream, events []tailEvent, upTo, head int64, more bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	stream.tail.add(events, upTo)
-	stream.publish()
-	for w := range stream.watchers {
-		signal(w.wake)
+	if upTo > stream.tail.upTo {
+		stream.tail.add(events, upTo)
+		stream.publish()
+		for w := range stream.watchers {
+			signal(w.wake)
+		}
 	}
 	stream.reading = len(stream.watchers) > 0 && (more || stream.head > head && stream.head > stream.tail.upTo)
 	return stream.reading

@@ -42,7 +42,7 @@ func (t *tail) start(at int64) {
 // add appends all events from the end of the tail up to a position, and drops the oldest ones
 // beyond the limits.
 func (t *tail) add(events []tailEvent, upTo int64) {
-	t.upTo = max(t.upTo, upTo)
+	t.upTo = upTo
 	t.events = append(t.events, events...)
 	for _, e := range events {
 		t.bytes += len(e.frame)
