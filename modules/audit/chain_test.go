@@ -2,7 +2,9 @@ package audit_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -381,4 +383,78 @@ func (o *office) documented(t *testing.T, organization uuid.UUID, beginning stri
 	}
 	require.NoError(t, rows.Err())
 	return right
+}
+
+// TestVerifyOfALongTrail damages a trail of several sections near their borders.
+func TestVerifyOfALongTrail(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	organization := uuid.New()
+	const each, statements = 500, 22
+	for range statements {
+		events := make([]trail.Event, each)
+		for i := range events {
+			events[i] = event(organization)
+		}
+		o.record(t, events...)
+	}
+	r := o.verify(t, organization)
+	require.True(t, r.OK, "%v", r.Problems)
+	require.Equal(t, each*statements, r.Events)
+	require.Len(t, r.Heads, 1)
+	for _, damage := range []struct {
+		it, change string
+		want       []string // the checks and positions of the problems
+	}{
+		{"a seal before a border", `DELETE FROM audit_seals WHERE position = 5000`, []string{"position 5001", "hash 5001", "unsealed 0"}},
+		{"a seal after a border", `DELETE FROM audit_seals WHERE position = 5001`,
+			[]string{"position 5002", "hash 5002", "unsealed 0"}},
+		{"the hash at a border", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 10000`,
+			[]string{"hash 10000", "hash 10001"}},
+		{"an event", `UPDATE audit_events SET address = 'x' WHERE (organization_id, sequence) IN (
+			SELECT organization_id, sequence FROM audit_seals WHERE position IN (1, 5001, 11000))`,
+			[]string{"hash 1", "hash 5001", "hash 11000"}},
+		{"all seals of a section", `DELETE FROM audit_seals WHERE position BETWEEN 5001 AND 10000`,
+			[]string{"position 10001", "hash 10001", "unsealed 0"}},
+		{"a missing event", `DELETE FROM audit_events WHERE (organization_id, sequence) IN (
+			SELECT organization_id, sequence FROM audit_seals WHERE position = 5001)`, []string{"event 5001"}},
+		{"an event without a seal", `INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome,
+				subject_type, address)
+			SELECT organization_id, occurred_at, '', 'x', 'done', '', '' FROM audit_events LIMIT 1`, []string{"unsealed 0"}},
+		{"an event instead of another", `WITH gone AS (
+				DELETE FROM audit_events WHERE (organization_id, sequence) IN (
+					SELECT organization_id, sequence FROM audit_seals WHERE position = 7000) RETURNING *)
+			INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
+			SELECT organization_id, occurred_at, request_id, action, outcome, subject_type, address FROM gone`,
+			[]string{"event 7000", "unsealed 0"}},
+	} {
+		t.Run(damage.it, func(t *testing.T) { //nolint:paralleltest // they share a trail
+			tx, err := o.owner.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			for _, statement := range []string{
+				"CREATE TABLE kept_seals AS TABLE audit_seals", "CREATE TABLE kept_events AS TABLE audit_events",
+				"ALTER TABLE audit_seals DISABLE TRIGGER USER", "ALTER TABLE audit_events DISABLE TRIGGER USER", damage.change,
+			} {
+				_, err := tx.ExecContext(t.Context(), statement)
+				require.NoError(t, err, statement)
+			}
+			require.NoError(t, tx.Commit())
+			r := o.verify(t, organization)
+			var found []string
+			for _, p := range r.Problems {
+				if check := fmt.Sprintf("%s %d", p.Check, p.Position); !slices.Contains(found, check) {
+					found = append(found, check)
+				}
+			}
+			require.Equal(t, damage.want, found, "%v", r.Problems)
+			for _, statement := range []string{
+				"DELETE FROM audit_seals", "DELETE FROM audit_events", "INSERT INTO audit_seals TABLE kept_seals",
+				"INSERT INTO audit_events OVERRIDING SYSTEM VALUE TABLE kept_events", "DROP TABLE kept_seals",
+				"DROP TABLE kept_events",
+			} {
+				_, err := o.owner.ExecContext(t.Context(), statement)
+				require.NoError(t, err, statement)
+			}
+		})
+	}
 }

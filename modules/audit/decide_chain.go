@@ -2,11 +2,14 @@ package audit
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/record"
 )
 
 // genesis is the hash before the first position. It contains the organization, so that the chain
@@ -28,25 +31,24 @@ type seal struct {
 // one field per line in the order below. No field contains a line break: texts are ids, constants
 // of the program or JSON, which escapes them. The form is plain so that an auditor can recompute
 // it with SQL alone (docs/operations.md).
-func hashOf(previous Hash, position int64, r eventRow) Hash {
-	b := make([]byte, 0, 768)
+func hashOf(previous Hash, position int64, r *eventRow) Hash {
+	var buffer [1024]byte // enough unless the values before and after are long
+	b := buffer[:0]
 	line := func(s string) { b = append(append(b, s...), '\n') }
 	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '\n') }
 	id := func(id *uuid.UUID) {
-		if id == nil {
-			line("")
-			return
+		if id != nil {
+			b = record.AppendID(b, *id)
 		}
-		line(id.String())
+		b = append(b, '\n')
 	}
 	text := func(s *string) {
-		if s == nil {
-			line("")
-			return
+		if s != nil {
+			b = append(b, *s...)
 		}
-		line(*s)
+		b = append(b, '\n')
 	}
-	line(previous.String())
+	b = append(hex.AppendEncode(b, previous[:]), '\n')
 	number(position)
 	number(r.Sequence)
 	number(r.OccurredAt.UnixMicro())
@@ -96,7 +98,8 @@ func assignSeals(heads []head, waiting []eventRow) []seal {
 	for i := range heads {
 		at[heads[i].OrganizationID.String()] = &heads[i]
 	}
-	for i, r := range waiting {
+	for i := range waiting {
+		r := &waiting[i]
 		h := at[r.OrganizationID.String()]
 		h.Position++
 		h.Hash = hashOf(h.Hash, h.Position, r)
@@ -112,22 +115,20 @@ type unsealedRow struct {
 	First          int64
 }
 
-// chainPart is a section of a chain in one snapshot.
-type chainPart struct {
+// chainState is the state of a chain in one snapshot.
+type chainState struct {
 	checkpoint *head // the newest one
 	removed    int64 // removed events, up to the checkpoint
 	chainHead  head  // the chain's head
 	waiting    int
-	links      []link       // after the requested position
-	lists      []storedList // lists of the links' events that were not checked before
 }
 
 // firstPosition is the position before the first entry of the chain.
-func (p chainPart) firstPosition() int64 {
-	if p.checkpoint == nil {
+func (c chainState) firstPosition() int64 {
+	if c.checkpoint == nil {
 		return 0
 	}
-	return p.checkpoint.Position
+	return c.checkpoint.Position
 }
 
 // link is a seal with its event, if the event exists.
@@ -136,45 +137,73 @@ type link struct {
 	SealSequence int64
 	Hash         Hash
 	EventExists  bool
-	Event        eventRow `gorm:"embedded"` // named, because gorm ignores unexported embedded types
+	Event        eventRow
 }
 
-// check verifies the links and returns the new head.
-func (p chainPart) check(at head, r *Findings) head {
-	for _, l := range p.links {
-		if l.Position <= at.Position { // before the checkpoint: not removed with the other seals
-			r.add(Finding{
-				at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(at.Position),
-				"a seal",
-			})
-			continue
-		}
-		r.Events++
-		if l.Position != at.Position+1 {
-			r.add(Finding{
-				at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(at.Position + 1),
-				fmt.Sprint(l.Position),
-			})
-		}
-		if !l.EventExists {
-			r.add(Finding{at.OrganizationID, "event", l.Position, l.SealSequence, "an event", "none"})
-		} else if hash := hashOf(at.Hash, l.Position, l.Event); hash != l.Hash {
-			r.add(Finding{at.OrganizationID, "hash", l.Position, l.SealSequence, hash.String(), l.Hash.String()})
-		}
-		at.Position, at.Hash = l.Position, l.Hash
+// section is a range of positions of a chain: those after the first one, up to and including the last
+// one. The last section has no end.
+type section struct {
+	after, last int64
+}
+
+// sectionCheck checks a section of a chain. Links are added in the order of their positions, and are not
+// kept.
+type sectionCheck struct {
+	chainState
+	at       head // the last link
+	named    []namedList
+	findings Findings
+}
+
+// start returns the last link before a section: the last seal, or the checkpoint if it is newer.
+func (c chainState) start(lastSeal head) head {
+	if k := c.checkpoint; k != nil && k.Position > lastSeal.Position {
+		return *k
 	}
-	return at
+	return lastSeal
 }
 
-func (p chainPart) checkHead(at head, r *Findings) {
-	if p.chainHead.Position != at.Position {
-		r.add(Finding{
-			at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", p.chainHead.Position),
-			fmt.Sprint(at.Position),
+// add checks the next link.
+func (c *sectionCheck) add(l *link) {
+	if l.Position <= c.at.Position { // before the checkpoint: not removed with the other seals
+		c.findings.add(Finding{
+			c.at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(c.at.Position),
+			"a seal",
+		})
+		return
+	}
+	c.findings.Events++
+	if l.Position != c.at.Position+1 {
+		c.findings.add(Finding{
+			c.at.OrganizationID, "position", l.Position, l.SealSequence, fmt.Sprint(c.at.Position + 1),
+			fmt.Sprint(l.Position),
 		})
 	}
-	if p.chainHead.Hash != at.Hash {
-		r.add(Finding{at.OrganizationID, "head", 0, 0, at.Hash.String(), p.chainHead.Hash.String()})
+	if !l.EventExists {
+		c.findings.add(Finding{c.at.OrganizationID, "event", l.Position, l.SealSequence, "an event", "none"})
+	} else if hash := hashOf(c.at.Hash, l.Position, &l.Event); hash != l.Hash {
+		c.findings.add(Finding{c.at.OrganizationID, "hash", l.Position, l.SealSequence, hash.String(), l.Hash.String()})
+	}
+	if ref := l.Event.listRef(); ref != nil && l.Event.SubjectID != nil {
+		c.named = append(c.named, namedList{l.Position, l.SealSequence, *l.Event.SubjectID, ref.SHA256})
+	}
+	c.at.Position, c.at.Hash = l.Position, l.Hash
+}
+
+// finish compares the last link with the head of the chain.
+func (c *sectionCheck) finish() {
+	if c.chainHead.Position != c.at.Position {
+		c.findings.add(Finding{
+			c.at.OrganizationID, "position", 0, 0, fmt.Sprintf("%d as the last one", c.chainHead.Position),
+			fmt.Sprint(c.at.Position),
+		})
+	}
+	if c.chainHead.Hash != c.at.Hash {
+		c.findings.add(Finding{c.at.OrganizationID, "head", 0, 0, c.at.Hash.String(), c.chainHead.Hash.String()})
+	}
+	c.findings.Removed, c.findings.Waiting = c.removed, c.waiting
+	if c.chainHead.Position > 0 {
+		c.findings.Heads = []Head{{c.at.OrganizationID, c.chainHead.Position, c.chainHead.Hash.String()}}
 	}
 }
 

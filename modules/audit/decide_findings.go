@@ -56,3 +56,13 @@ func (r *Findings) add(p Finding) {
 		r.Problems = append(r.Problems, p)
 	}
 }
+
+// addAll adds the findings of a part.
+func (r *Findings) addAll(part Findings) {
+	r.Events += part.Events
+	r.Waiting += part.Waiting
+	r.Removed += part.Removed
+	r.Heads = append(r.Heads, part.Heads...)
+	r.ProblemCount += part.ProblemCount
+	r.Problems = append(r.Problems, part.Problems[:min(len(part.Problems), maxListedFindings-len(r.Problems))]...)
+}

@@ -3,15 +3,16 @@ package audit
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/trail"
 )
 
@@ -117,14 +118,7 @@ func encodeRecords(records []trail.Subject) string {
 }
 
 // appendID appends an id as a JSON string.
-func appendID(b []byte, id uuid.UUID) []byte {
-	b = append(b, '"')
-	b = append(hex.AppendEncode(b, id[:4]), '-')
-	b = append(hex.AppendEncode(b, id[4:6]), '-')
-	b = append(hex.AppendEncode(b, id[6:8]), '-')
-	b = append(hex.AppendEncode(b, id[8:10]), '-')
-	return append(hex.AppendEncode(b, id[10:]), '"')
-}
+func appendID(b []byte, id uuid.UUID) []byte { return append(record.AppendID(append(b, '"'), id), '"') }
 
 // show sets the row's record, or its list if there are several records. All records of one patient make it the row's
 // patient.
@@ -177,55 +171,85 @@ type storedList struct {
 	Missing int // rows of audit_list_records; only if the hash starts with the id
 }
 
-// lists returns the ids of the part's lists that are not in known, each once.
-func (p chainPart) listIDs(known map[uuid.UUID]Hash) []uuid.UUID {
+// namedList is a list that an event names.
+type namedList struct {
+	position, sequence int64 // of the event
+	id                 uuid.UUID
+	hash               string // in the event
+}
+
+// knownLists are the lists that a verification has checked, with the hash of their stored content. So
+// each list is read once, unless there are very many. Safe for concurrent use.
+type knownLists struct {
+	mu     sync.Mutex
+	hashes map[uuid.UUID]Hash
+}
+
+func (k *knownLists) get(id uuid.UUID) (Hash, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	hash, exists := k.hashes[id]
+	return hash, exists
+}
+
+// add adds the lists without missing rows.
+func (k *knownLists) add(lists []storedList) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.hashes == nil || len(k.hashes) > maxKnownLists {
+		k.hashes = map[uuid.UUID]Hash{}
+	}
+	for _, l := range lists {
+		if l.Missing == 0 {
+			k.hashes[l.ID] = l.Hash
+		}
+	}
+}
+
+// unknown returns the ids of the lists that are not known, each once.
+func (k *knownLists) unknown(named []namedList) []uuid.UUID {
 	var ids []uuid.UUID
 	seen := map[uuid.UUID]bool{}
-	for _, l := range p.links {
-		if l.Event.SubjectID == nil || l.Event.listRef() == nil {
-			continue
-		}
-		id := *l.Event.SubjectID
-		if _, ok := known[id]; !ok && !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+	for _, n := range named {
+		if _, known := k.get(n.id); !known && !seen[n.id] {
+			seen[n.id] = true
+			ids = append(ids, n.id)
 		}
 	}
 	return ids
 }
 
-// checkLists compares the events with their lists. It adds lists without a problem to known.
-func (p chainPart) checkLists(organization uuid.UUID, known map[uuid.UUID]Hash, r *Findings) {
+// checkLists compares events with their lists. The given lists were not known before.
+func checkLists(organization uuid.UUID, named []namedList, lists []storedList, known *knownLists, r *Findings) {
 	found := map[uuid.UUID]storedList{}
-	for _, l := range p.lists {
+	for _, l := range lists {
 		found[l.ID] = l
-		if l.Missing == 0 {
-			known[l.ID] = l.Hash
-		}
 	}
 	reported := map[uuid.UUID]bool{}
-	for _, l := range p.links {
-		ref := l.Event.listRef()
-		if ref == nil || l.Event.SubjectID == nil || reported[*l.Event.SubjectID] {
+	for _, n := range named {
+		if reported[n.id] {
 			continue
 		}
-		id := *l.Event.SubjectID
-		stored, exists := found[id]
-		hash, isKnown := known[id]
-		problem := Finding{organization, "list", l.Position, l.SealSequence, ref.SHA256, hash.String()}
+		stored, exists := found[n.id]
+		hash, isKnown := known.get(n.id)
+		if exists && stored.Missing == 0 {
+			hash, isKnown = stored.Hash, true
+		}
+		problem := Finding{organization, "list", n.position, n.sequence, n.hash, hash.String()}
 		switch {
-		case isKnown && hash.String() == ref.SHA256:
+		case isKnown && hash.String() == n.hash:
 			continue
 		case isKnown:
 		case !exists:
-			problem.Expected, problem.Found = "the list "+id.String(), "none"
-		case stored.Hash.String() != ref.SHA256:
+			problem.Expected, problem.Found = "the list "+n.id.String(), "none"
+		case stored.Hash.String() != n.hash:
 			problem.Found = stored.Hash.String()
 		default:
-			problem.Expected = strconv.Itoa(stored.Size) + " records and patients of the list " + id.String() + " for the search"
+			problem.Expected = strconv.Itoa(stored.Size) + " records and patients of the list " + n.id.String() + " for the search"
 			problem.Found = strconv.Itoa(stored.Missing) + " fewer"
 		}
-		reported[id] = true
+		reported[n.id] = true
 		r.add(problem)
 	}
+	known.add(lists)
 }

@@ -3,9 +3,12 @@ package audit
 import (
 	"context"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"omnirapeutic/platform/db"
 )
@@ -17,8 +20,11 @@ const maxUnsealedTime = time.Minute
 // always have unsealed events.
 const maxSealTransactions = 100
 
-// verifyBatch is the number of seals or events that are read in one snapshot.
-const verifyBatch = 2000
+// sectionLength is the number of links that are read in one snapshot.
+const sectionLength = 5000
+
+// maxVerifiers is the maximum number of sections that are verified at the same time.
+const maxVerifiers = 4
 
 // maxKnownLists limits the checked lists that a verification remembers, so that each is read once.
 const maxKnownLists = 20_000
@@ -59,59 +65,119 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 		}
 	}
 	for _, organization := range organizations {
-		if err := s.verifyChain(ctx, organization, &r, progress); err != nil {
+		v := chainVerifier{Service: s, organization: organization, progress: progress}
+		found, err := v.verify(ctx)
+		if err == nil {
+			err = s.verifyEvents(ctx, organization, &found)
+		}
+		if err != nil {
 			return r, err
 		}
-		if err := s.verifyEvents(ctx, organization, &r); err != nil {
-			return r, err
-		}
+		r.addAll(found)
 	}
 	r.OK = r.ProblemCount == 0
 	return r, nil
 }
 
-// verifyChain checks a chain, part by part in separate snapshots. If old events are removed
-// meanwhile, it continues from the new checkpoint.
-func (s *Service) verifyChain(
-	ctx context.Context, organization uuid.UUID, r *Findings, progress func(checked, total int64),
-) error {
-	at := head{organization, 0, genesis(organization)}
-	before := int64(r.Events) // of the other chains
-	lists := map[uuid.UUID]Hash{}
-	for {
-		part, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (chainPart, error) {
-			if err := db.Admit(ctx, organization); err != nil {
-				return chainPart{}, err
-			}
-			part, err := s.store.part(ctx, organization, at.Position, verifyBatch)
-			if err == nil {
-				part.lists, err = s.store.lists(ctx, organization, part.listIDs(lists))
-			}
-			return part, err
-		})
-		if err != nil {
-			return err
+// chainVerifier verifies the chain of an organization. Several goroutines share it.
+type chainVerifier struct {
+	*Service
+	organization uuid.UUID
+	progress     func(checked, total int64)
+	known        knownLists
+
+	mu      sync.Mutex
+	checked int64
+	total   int64
+}
+
+// verify checks the chain, section by section in separate snapshots. Several sections are verified at
+// the same time, if the pool of connections is large enough. A section begins with the stored hash of
+// the last seal before it, which the section before it checks. If old events are removed meanwhile, it
+// continues from the new checkpoint.
+func (v *chainVerifier) verify(ctx context.Context) (Findings, error) {
+	state, err := db.Snapshot(ctx, v.database, "audit.verify", func(ctx context.Context) (chainState, error) {
+		if err := db.Admit(ctx, v.organization); err != nil {
+			return chainState{}, err
 		}
-		if c := part.checkpoint; c != nil && c.Position > at.Position {
-			at = *c
-		}
-		at = part.check(at, r)
-		part.checkLists(organization, lists, r)
-		if len(lists) > maxKnownLists {
-			clear(lists)
-		}
-		checked := int64(r.Events) - before
-		progress(checked, max(checked, part.chainHead.Position-part.firstPosition()))
-		if len(part.links) < verifyBatch {
-			part.checkHead(at, r)
-			r.Removed += part.removed
-			r.Waiting += part.waiting
-			if part.chainHead.Position > 0 {
-				r.Heads = append(r.Heads, Head{organization, part.chainHead.Position, part.chainHead.Hash.String()})
-			}
-			return nil
-		}
+		return v.store.chainState(ctx, v.organization)
+	})
+	if err != nil {
+		return Findings{}, err
 	}
+	v.total = state.chainHead.Position - state.firstPosition()
+	v.progress(0, v.total)
+	sections := sectionsOf(state.chainHead.Position)
+	found := make([]Findings, len(sections))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(v.database.Readers(maxVerifiers))
+	for i, of := range sections {
+		group.Go(func() (err error) {
+			found[i], err = v.verifySection(ctx, of, i == len(sections)-1)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Findings{}, err
+	}
+	var all Findings
+	for _, one := range found {
+		all.addAll(one)
+	}
+	return all, nil
+}
+
+// sectionsOf divides the positions of a chain. Each section but the first one begins where the one
+// before it ends. The last one has no end, so it includes later links.
+func sectionsOf(last int64) []section {
+	sections := []section{{0, math.MaxInt64}}
+	for after := int64(sectionLength); after < last; after += sectionLength {
+		sections[len(sections)-1].last = after
+		sections = append(sections, section{after, math.MaxInt64})
+	}
+	return sections
+}
+
+// verifySection checks a section and, if it is the last one, the head of the chain.
+func (v *chainVerifier) verifySection(ctx context.Context, of section, isLast bool) (Findings, error) {
+	found, err := db.Snapshot(ctx, v.database, "audit.verify", func(ctx context.Context) (Findings, error) {
+		if err := db.Admit(ctx, v.organization); err != nil {
+			return Findings{}, err
+		}
+		state, err := v.store.chainState(ctx, v.organization)
+		if err != nil {
+			return Findings{}, err
+		}
+		seal, err := v.store.lastSeal(ctx, v.organization, of.after)
+		if err != nil {
+			return Findings{}, err
+		}
+		check := sectionCheck{chainState: state, at: state.start(seal)}
+		if err := v.store.links(ctx, v.organization, of, check.add); err != nil {
+			return Findings{}, err
+		}
+		lists, err := v.store.lists(ctx, v.organization, v.known.unknown(check.named))
+		if err != nil {
+			return Findings{}, err
+		}
+		checkLists(v.organization, check.named, lists, &v.known, &check.findings)
+		if isLast {
+			check.finish()
+		}
+		return check.findings, nil
+	})
+	if err == nil {
+		v.advance(int64(found.Events))
+	}
+	return found, err
+}
+
+// advance reports the number of checked links.
+func (v *chainVerifier) advance(checked int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.checked += checked
+	v.progress(v.checked, max(v.checked, v.total))
 }
 
 // verifyEvents reports events without a seal, missing events that are marked as unsealed, and
@@ -128,6 +194,11 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		}
 		if wrong, err = s.store.contradictions(ctx, organization); err != nil {
 			return nil, err
+		}
+		if r.ProblemCount == 0 && len(missing) == 0 {
+			if ok, err := s.store.allSealed(ctx, organization, maxUnsealedTime); ok || err != nil {
+				return nil, err
+			}
 		}
 		return s.store.overdue(ctx, organization, maxUnsealedTime)
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // Hash is a hash of the chain.
@@ -29,7 +30,7 @@ func (e *Entry) computeHash() Hash {
 	var buffer [512]byte // enough unless the reason is long
 	b := buffer[:0]
 	number := func(n int64) { b = append(strconv.AppendInt(b, n, 10), '\n') }
-	id := func(id uuid.UUID) { b = append(appendID(b, id), '\n') }
+	id := func(id uuid.UUID) { b = append(record.AppendID(b, id), '\n') }
 	line := func(s string) { b = append(append(b, s...), '\n') }
 	b = append(hex.AppendEncode(b, e.PreviousHash[:]), '\n')
 	id(e.AuthorizationID)
@@ -37,7 +38,7 @@ func (e *Entry) computeHash() Hash {
 	line(string(e.Kind))
 	number(int64(e.Units))
 	if e.ReservationID != nil {
-		b = appendID(b, *e.ReservationID)
+		b = record.AppendID(b, *e.ReservationID)
 	}
 	b = append(b, '\n')
 	b = append(e.ServiceDate.Append(b), '\n')
@@ -55,15 +56,4 @@ func (e *Entry) computeHash() Hash {
 		line(*e.Reason)
 	}
 	return sha256.Sum256(b)
-}
-
-// appendID appends the canonical form of an id.
-func appendID(b []byte, id uuid.UUID) []byte {
-	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
-		if i > 0 {
-			b = append(b, '-')
-		}
-		b = hex.AppendEncode(b, part)
-	}
-	return b
 }

@@ -2,7 +2,6 @@ package authorization
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -78,7 +77,7 @@ func (s *VerificationService) Verify(
 		return v.total.Report, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for range max(1, min(runtime.GOMAXPROCS(0), s.Database.MaxConns()/2, maxVerifiers)) { //nolint:mnd // half of them
+	for range s.Database.Readers(maxVerifiers) {
 		group.Go(func() error { return v.run(ctx) })
 	}
 	if err := group.Wait(); err != nil {

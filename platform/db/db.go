@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -107,6 +108,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
+// maxUnpinged is how long a connection may be idle without a ping before its next use.
+const maxUnpinged = time.Minute
+
 // connectTimeout limits one attempt to connect, unless the URL sets a limit.
 const connectTimeout = 5 * time.Second
 
@@ -137,9 +141,9 @@ func openPool(
 		settings.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	// When one connection breaks, idle ones have often broken too. A retry therefore
-	// pings the connection that it takes.
+	// pings the connection that it takes. A first attempt saves the round trip.
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
-		return p.IdleDuration > time.Second || retried(ctx)
+		return p.IdleDuration > maxUnpinged || retried(ctx)
 	}
 	settings.AfterRelease = isWritable
 	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections use serverConn.dial
@@ -180,8 +184,12 @@ func (d *DB) Close() {
 // [Serializable], [Snapshot] or [ReadCommitted]. For LISTEN, use [DB.Listen].
 func (d *DB) Pool() *pgxpool.Pool { return d.pool }
 
-// MaxConns returns the maximum number of connections of the pool.
-func (d *DB) MaxConns() int { return int(d.pool.Stat().MaxConns()) }
+// Readers returns the number of goroutines that can divide long reading: one for each processor, up to
+// the limit, on at most half of the connections. It is at least 1.
+func (d *DB) Readers(limit int) int {
+	const share = 2
+	return max(1, min(runtime.GOMAXPROCS(0), int(d.pool.Stat().MaxConns())/share, limit))
+}
 
 // Metrics returns the metrics since Open.
 func (d *DB) Metrics() *Metrics { return d.metrics }
