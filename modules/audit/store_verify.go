@@ -64,7 +64,6 @@ func (store) chainState(ctx context.Context, organization uuid.UUID) (chainState
 	return p, err
 }
 
-<<<<<<< HEAD
 // selectLists returns lists with the hash of their stored content and the number of missing rows for the search.
 const selectLists = `
 		WITH l AS MATERIALIZED (
@@ -80,7 +79,7 @@ const selectLists = `
 			FROM (SELECT) one ` + recordsOfList + `)
 			ELSE 0 END AS missing
 		FROM l`
-=======
+
 // lastSeal returns the last seal up to a position, or the genesis hash. Index: the primary key.
 func (store) lastSeal(ctx context.Context, organization uuid.UUID, upTo int64) (head, error) {
 	found := head{organization, 0, genesis(organization)}
@@ -148,7 +147,6 @@ func (store) allSealed(ctx context.Context, organization uuid.UUID, longer time.
 		Row:       func(scan func(targets ...any) error) error { return scan(&ok) },
 	})
 }
->>>>>>> main
 
 // lists returns the lists of the ids, with the hash of their stored content. Indexes: the primary keys.
 func (store) lists(ctx context.Context, organization uuid.UUID, ids []uuid.UUID) ([]storedList, error) {
