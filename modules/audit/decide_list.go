@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
@@ -38,8 +37,13 @@ type listRef struct {
 func distinct(records []trail.Subject) []trail.Subject {
 	sorted := slices.Clone(records)
 	slices.SortFunc(sorted, func(a, b trail.Subject) int {
-		return cmp.Or(strings.Compare(a.Type, b.Type), bytes.Compare(a.PatientID[:], b.PatientID[:]),
-			bytes.Compare(a.ID[:], b.ID[:]))
+		if order := strings.Compare(a.Type, b.Type); order != 0 {
+			return order
+		}
+		if order := bytes.Compare(a.PatientID[:], b.PatientID[:]); order != 0 {
+			return order
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
 	})
 	return slices.Compact(sorted)
 }
@@ -71,11 +75,19 @@ func (l list) hash() Hash {
 
 // sizeOf counts the distinct ids of records and of patients.
 func sizeOf(records []trail.Subject) int {
-	ids, patients := make(map[uuid.UUID]struct{}, len(records)), make(map[uuid.UUID]struct{}, len(records))
-	for _, r := range records {
-		ids[r.ID], patients[r.PatientID] = struct{}{}, struct{}{}
+	ids, patients := make([]uuid.UUID, len(records)), make([]uuid.UUID, 0, len(records))
+	for i, r := range records {
+		ids[i] = r.ID
+		if i == 0 || r.PatientID != records[i-1].PatientID {
+			patients = append(patients, r.PatientID)
+		}
 	}
-	return len(ids) + len(patients)
+	return countDistinct(ids) + countDistinct(patients)
+}
+
+func countDistinct(ids []uuid.UUID) int {
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return len(slices.Compact(ids))
 }
 
 // encodeRecords returns distinct records as JSON: type → patient → ids.
@@ -180,15 +192,16 @@ func (k *knownLists) get(id uuid.UUID) (Hash, bool) {
 	return hash, exists
 }
 
-// add adds the lists without missing rows.
+// add adds the lists without missing rows, as long as there is room. It forgets none, because another
+// section may be about to compare its events with a known list.
 func (k *knownLists) add(lists []storedList) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.hashes == nil || len(k.hashes) > maxKnownLists {
+	if k.hashes == nil {
 		k.hashes = map[uuid.UUID]Hash{}
 	}
 	for _, l := range lists {
-		if l.Missing == 0 {
+		if l.Missing == 0 && len(k.hashes) < maxKnownLists {
 			k.hashes[l.ID] = l.Hash
 		}
 	}
