@@ -41,7 +41,7 @@ func (serveCommand) Run(e environment) error {
 	}
 	ctx, stop := untilHangUp(e.context, c)
 	defer stop()
-	tuneGC()
+	defer tuneGC()()
 	listeners, err := app.Listen(ctx, c)
 	if err != nil {
 		return err
