@@ -40,8 +40,8 @@ func (a *App) verificationRoutes() []httpx.Route {
 				"organization's audit trail: positions, hashes, events without a seal. It changes no records.\n\nIf the " +
 				"verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: " +
 				"poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one " +
-				"verification at a time. If one is already running, the answer is that one, whatever its mode is.\n\n" +
-				"The mode `INCREMENTAL` checks only what has changed since the last verification without a problem: " +
+				"verification at a time. If one is already running, the answer is that one, in its own mode.\n\n" +
+				"The mode `INCREMENTAL` checks only changes since the last verification without a problem: " +
 				"authorizations with new ledger entries, and new events of the audit trail. It is faster, and does not find " +
 				"older data that were changed in the database.",
 			ReadOnly: true, Refusals: []*fault.Error{errReadOnly},

@@ -30,7 +30,7 @@ func checksOf(a harness.Answer) (checks []string) {
 	return checks
 }
 
-func TestAnIncrementalVerificationChecksWhatHasChanged(t *testing.T) {
+func TestAnIncrementalVerificationChecksChanges(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	var paths []string

@@ -12,7 +12,7 @@ import (
 
 type verifyCommand struct {
 	JSON        bool `help:"Print the report as JSON."`
-	Incremental bool `help:"Check only what has changed since the last verification without a problem."`
+	Incremental bool `help:"Check only changes since the last verification without a problem."`
 }
 
 // Help explains the command.

@@ -134,8 +134,8 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 }
 
-// count returns the number of authorizations. With a time it selects those that have changed since. The
-// verification also checks authorizations that are created meanwhile, so the number may grow.
+// count returns the number of authorizations. With a time it selects the authorizations with later
+// entries. The verification also checks authorizations that are created meanwhile, so the number may grow.
 func (v *verifier) count(ctx context.Context, since time.Time) (int64, error) {
 	return db.Snapshot(ctx, v.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
 		if since.IsZero() {

@@ -15,8 +15,7 @@ import (
 	"omnirapeutic/platform/record"
 )
 
-// selection is authorizations in the order of their keys: those of a range, or listed ones of one
-// organization.
+// selection is authorizations in the order of their keys: a range, or a list of ids of one organization.
 type selection struct {
 	after, last  record.Key // the range after the first key, up to and including the last one
 	organization uuid.UUID  // of the ids

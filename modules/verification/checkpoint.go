@@ -14,9 +14,12 @@ type Mode string
 // The modes of runs.
 const (
 	Full Mode = "FULL" // everything
-	// Incremental is what has changed since the newest checkpoint. Without one it is everything.
+	// Incremental is all changes since the newest checkpoint. Without one it is everything.
 	Incremental Mode = "INCREMENTAL"
 )
+
+// Hash is a hash of the chain of checkpoints.
+type Hash = db.Hash
 
 // Checkpoint says how far an organization was verified without a problem. An incremental run starts
 // there.
@@ -27,8 +30,8 @@ type Checkpoint struct {
 	VerifiedAt     time.Time
 	EntriesBefore  time.Time // ledger entries before this time are verified
 	AuditPosition  int64     // the audit trail is verified up to this position
-	AuditHash      db.Hash   // of the seal at the position
-	Hash           db.Hash   // of all fields above and of the checkpoint before
+	AuditHash      Hash      // of the seal at the position
+	Hash           Hash      // of all fields above and of the checkpoint before
 }
 
 // Damage is a checkpoint that does not follow from the one before it.

@@ -6,17 +6,15 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
-
-	"omnirapeutic/platform/db"
 )
 
 // genesis is the hash before the first checkpoint.
-func genesis(organization uuid.UUID) db.Hash {
+func genesis(organization uuid.UUID) Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "omnirapeutic verification checkpoints\n%s\n", organization))
 }
 
 // hashOf returns the SHA-256 of the hash before and the checkpoint's fields, one per line.
-func (c Checkpoint) hashOf(previous db.Hash) db.Hash {
+func (c Checkpoint) hashOf(previous Hash) Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d\n%s\n%d\n%d\n%d\n%s\n", previous, c.OrganizationID, c.Number, c.Mode,
 		c.VerifiedAt.UnixMicro(), c.EntriesBefore.UnixMicro(), c.AuditPosition, c.AuditHash))
 }
