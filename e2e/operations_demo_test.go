@@ -35,9 +35,11 @@ func openEmpty(t *testing.T) (*harness.Clinic, demo.Practice) {
 }
 
 // openPracticeOn starts a clinic on a database, and returns the practice for the demo.
-func openPracticeOn(t testing.TB, database dbtest.Database) (*harness.Clinic, demo.Practice) {
+func openPracticeOn(
+	t testing.TB, database dbtest.Database, options ...dbtest.Option,
+) (*harness.Clinic, demo.Practice) {
 	t.Helper()
-	opened := database.Open(t)
+	opened := database.Open(t, options...)
 	c := &harness.Clinic{Database: database}
 	c.Start(t, opened)
 	logger := logtest.Logger()

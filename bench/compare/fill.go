@@ -12,13 +12,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Number of existing rows in the large database.
+// size is the number of rows in a filled database. The authorizations are spread evenly over the
+// patients.
+type size struct{ authorizations, patients, appointments int }
+
+// largeSize is the size of the large database.
+var largeSize = size{authorizations: 1_000_000, patients: 20_000}
+
 const (
-	largeAuthorizations = 1_000_000
-	largePatients       = 20_000 // each has fifty authorizations
-	largeCodes          = 8
-	entriesEach         = 10
-	reservationsEach    = 5
+	serviceCodes     = 8
+	entriesEach      = 10
+	reservationsEach = 5
 )
 
 // Values that all rows share.
@@ -43,6 +47,7 @@ const days = 900
 // contract is one generated authorization with its ledger.
 type contract struct {
 	number  int
+	patient int
 	initial int
 	start   time.Time // first day; it lasts 180 days
 	entries [entriesEach]entry
@@ -70,8 +75,8 @@ var script = [entriesEach]struct {
 }
 
 // make generates the authorization with a number.
-func (c *contract) make(number int, today time.Time) {
-	c.number, c.initial = number, 100+number%7*40
+func (c *contract) make(number, patients int, today time.Time) {
+	c.number, c.patient, c.initial = number, number%patients, 100+number%7*40
 	c.start = today.AddDate(0, 0, -30-number*7%days)
 	authorization := id('A', number)
 	c.hashes[0] = genesis(organization, authorization, c.initial)
@@ -119,8 +124,8 @@ const authorizationColumns = `organization_id, id, patient_id, insurance_id, ser
 func (c *contract) writeAuthorization(r *rows) {
 	e := c.last()
 	r.row(17)
-	r.id(organization, e.authorization, id('T', c.number%largePatients), id('I', c.number%largePatients),
-		id('C', c.number%largeCodes))
+	r.id(organization, e.authorization, id('T', c.patient), id('I', c.patient),
+		id('C', c.number%serviceCodes))
 	r.text(fmt.Sprintf("L-%07d", c.number))
 	r.int4(c.initial, e.total, e.used, e.scheduled)
 	r.date(c.start)
@@ -198,7 +203,7 @@ func (c *contract) writeReservations(r *rows) {
 
 // ledger streams the rows of all authorizations in COPY format.
 type ledger struct {
-	count   int
+	size    size
 	today   time.Time
 	write   func(*contract, *rows)
 	created contract
@@ -210,18 +215,18 @@ type ledger struct {
 // Read generates rows on demand.
 func (l *ledger) Read(p []byte) (int, error) {
 	if len(l.rest) == 0 {
-		if l.next > l.count {
+		if l.next > l.size.authorizations {
 			return 0, io.EOF
 		}
 		l.buffer = l.buffer[:0]
 		if l.next == 0 {
 			l.buffer.begin()
 		}
-		for ; l.next < l.count && len(l.buffer) < 60<<10; l.next++ {
-			l.created.make(l.next, l.today)
+		for ; l.next < l.size.authorizations && len(l.buffer) < 60<<10; l.next++ {
+			l.created.make(l.next, l.size.patients, l.today)
 			l.write(&l.created, &l.buffer)
 		}
-		if l.next == l.count {
+		if l.next == l.size.authorizations {
 			l.buffer.end()
 			l.next++
 		}
@@ -235,7 +240,7 @@ func (l *ledger) Read(p []byte) (int, error) {
 // fillLedger copies authorizations, reservations and entries, each on a connection of
 // its own.
 func fillLedger(
-	ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int, today time.Time,
+	ctx context.Context, connect func(context.Context) (*pgx.Conn, error), n size, today time.Time,
 ) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, table := range []struct {
@@ -252,7 +257,7 @@ func fillLedger(
 				return err
 			}
 			defer c.Close(ctx)
-			_, err = c.PgConn().CopyFrom(ctx, &ledger{count: count, today: today, write: table.write},
+			_, err = c.PgConn().CopyFrom(ctx, &ledger{size: n, today: today, write: table.write},
 				fmt.Sprintf("COPY %s (%s) FROM STDIN BINARY", table.name, table.columns))
 			return err
 		})

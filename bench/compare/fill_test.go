@@ -32,7 +32,7 @@ func TestFill(t *testing.T) {
 	before := foreignKeys()
 
 	const authorizations = 450 // three snapshots of verify, and more than one buffer
-	require.NoError(t, fill(t.Context(), owner, authorizations))
+	require.NoError(t, fill(t.Context(), owner, size{authorizations: authorizations, patients: 100, appointments: 300}))
 	require.Equal(t, before, foreignKeys(), "all walls are restored and checked")
 
 	settings, err := config.Load("",

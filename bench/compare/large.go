@@ -72,9 +72,9 @@ func (b *bench) makeLarge(ctx context.Context, t *table, data string) error {
 		t.note("The database existed already.")
 		return nil
 	}
-	b.say("creating %d authorizations with %d entries each", largeAuthorizations, entriesEach)
+	b.say("creating %d authorizations with %d entries each", largeSize.authorizations, entriesEach)
 	began := time.Now()
-	if err := fill(ctx, s.connect, largeAuthorizations); err != nil {
+	if err := fill(ctx, s.connect, largeSize); err != nil {
 		return err
 	}
 	filled := time.Since(began)
@@ -125,25 +125,28 @@ func (b *bench) makeUser(ctx context.Context, s *server) error {
 
 // fill inserts the rows in a separate organization. It drops the foreign keys
 // meanwhile, because checking all rows at the end is much quicker.
-func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), count int) error {
+func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), n size) error {
 	c, err := connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close(ctx)
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	if err := fillDirectory(ctx, c, today); err != nil {
+	if err := fillDirectory(ctx, c, n, today); err != nil {
 		return err
 	}
 	restore, err := dropConstraints(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := fillLedger(ctx, connect, count, today); err != nil {
+	if err := fillLedger(ctx, connect, n, today); err != nil {
+		return err
+	}
+	if err := fillAppointments(ctx, c, n, today); err != nil {
 		return err
 	}
 	for _, statement := range append([]string{"SET maintenance_work_mem = '512MB'"}, append(restore,
-		"VACUUM (ANALYZE) patients, insurances, authorizations, unit_reservations, unit_entries")...) {
+		"VACUUM (ANALYZE) patients, insurances, "+strings.Join(filled, ", "))...) {
 		if _, err := c.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
@@ -152,32 +155,40 @@ func fill(ctx context.Context, connect func(context.Context) (*pgx.Conn, error),
 }
 
 // fillDirectory inserts the practice, its patients, payers and service codes.
-func fillDirectory(ctx context.Context, c *pgx.Conn, today time.Time) error {
-	numbered := func(kind byte) string { // the SQL equivalent of id
-		return fmt.Sprintf("('019caed9-43%02x-7000-8000-0000' || lpad(to_hex(n), 8, '0'))::uuid", kind)
-	}
+func fillDirectory(ctx context.Context, c *pgx.Conn, n size, today time.Time) error {
 	for _, statement := range []string{
 		"INSERT INTO organizations (id, name, time_zone, created_at, updated_at) VALUES ($1::uuid, 'Large', 'UTC', " +
 			"$2::timestamptz, $2)",
 		`INSERT INTO patients (organization_id, id, first_name, last_name, date_of_birth, medical_record_number, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('T') +
+			SELECT $1::uuid, ` + idOf('T') +
 			fmt.Sprintf(`, 'Given ' || n, 'Family ' || n %% 5000, date '2012-01-01' + n %% 3000, 'L-' || n, $2::timestamptz, $2
-			FROM generate_series(0, %d) n`, largePatients-1),
+			FROM generate_series(0, %d) n`, n.patients-1),
 		`INSERT INTO payers (organization_id, id, name, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('Y') + `, 'Payer ' || n, $2::timestamptz, $2 FROM generate_series(0, 5) n`,
+			SELECT $1::uuid, ` + idOf('Y') + `, 'Payer ' || n, $2::timestamptz, $2 FROM generate_series(0, 5) n`,
 		`INSERT INTO insurances (organization_id, id, patient_id, payer_id, member_number, starts_on, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('I') + ", " + numbered('T') + ", " +
-			strings.ReplaceAll(numbered('Y'), "(n)", "(n % 6)") +
-			fmt.Sprintf(", 'M-' || n, date '2015-01-01', $2::timestamptz, $2 FROM generate_series(0, %d) n", largePatients-1),
+			SELECT $1::uuid, ` + idOf('I') + ", " + idOf('T') + ", " +
+			strings.ReplaceAll(idOf('Y'), "(n)", "(n % 6)") +
+			fmt.Sprintf(", 'M-' || n, date '2015-01-01', $2::timestamptz, $2 FROM generate_series(0, %d) n", n.patients-1),
 		`INSERT INTO service_codes (organization_id, id, code, description, created_at, updated_at)
-			SELECT $1::uuid, ` + numbered('C') +
-			fmt.Sprintf(`, (97151 + n)::text, 'Service ' || n, $2::timestamptz, $2 FROM generate_series(0, %d) n`, largeCodes-1),
+			SELECT $1::uuid, ` + idOf('C') +
+			fmt.Sprintf(`, (97151 + n)::text, 'Service ' || n, $2::timestamptz, $2 FROM generate_series(0, %d) n`, serviceCodes-1),
 	} {
 		if _, err := c.Exec(ctx, statement, organization, today); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
 	return nil
+}
+
+// idOf is the SQL equivalent of id for the number n.
+func idOf(kind byte) string {
+	return fmt.Sprintf("('019caed9-43%02x-7000-8000-0000' || lpad(to_hex(n), 8, '0'))::uuid", kind)
+}
+
+// filled are the tables with most rows.
+var filled = []string{
+	"authorizations", "unit_reservations", "unit_entries", "appointments", "appointment_patients",
+	"appointment_practitioners", "sessions", "session_patients",
 }
 
 // dropConstraints drops the foreign keys of the filled tables and lets their owner bypass row
@@ -188,13 +199,13 @@ func dropConstraints(ctx context.Context, c *pgx.Conn) (restore []string, err er
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
 			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
 		FROM pg_constraint
-		WHERE contype = 'f' AND conrelid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)
+		WHERE contype = 'f' AND conrelid = ANY ($1::text[]::regclass[])
 		UNION ALL
 		SELECT format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', oid::regclass),
 			format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', oid::regclass)
 		FROM pg_class
 		WHERE relforcerowsecurity
-		AND oid IN ('authorizations'::regclass, 'unit_reservations'::regclass, 'unit_entries'::regclass)`)
+		AND oid = ANY ($1::text[]::regclass[])`, filled)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@
 //	go run ./bench/compare -pairs                # one server against two on one database
 //	go run ./bench/compare -apart                # the same, each with its own share of a processor (Linux, root)
 //	go run ./bench/compare -pgbench              # shared, against PostgreSQL alone
+//	go run ./bench/compare -reads -duration 2s   # reads on a filled practice, in turn with -against another binary
 //
-// The last six can be combined and replace the comparisons. The command needs PostgreSQL's
+// The last seven can be combined and replace the comparisons. The command needs PostgreSQL's
 // programs, including pgbench. It writes to a folder below the system's temporary one, and removes
 // it.
 package main
@@ -38,11 +39,19 @@ func main() {
 	flag.BoolVar(&b.curve, "clients", false, "measure both modes with 1 to 5,000 clients")
 	flag.StringVar(&b.plots, "plots", filepath.Join("docs", "performance"), "the folder for the plots of -clients")
 	flag.BoolVar(&b.large, "large", false, "measure with 1,000,000 authorizations and 10,000,000 entries in the database")
-	flag.StringVar(&b.keep, "keep", "", "the data folder for -large: it is kept, and reused if it is complete")
+	flag.StringVar(&b.keep, "keep", "", "the data folder for -large or -reads: it is kept, and reused if it is complete")
 	flag.BoolVar(&b.stalls, "stall", false, "measure how long a killed instance delays another")
 	flag.BoolVar(&b.paired, "pairs", false, "measure one server against two on one database")
 	flag.BoolVar(&b.separate, "apart", false, "measure one server against two, each with its own share of a processor")
 	flag.BoolVar(&b.alone, "pgbench", false, "measure PostgreSQL alone with the same statements")
+	flag.BoolVar(&b.reading, "reads", false, "measure reads on a filled practice")
+	flag.StringVar(&b.against, "against", "", "the binary of another version, which -reads measures in turn")
+	flag.StringVar(&b.only, "only", "", "measure only the reads of -reads that begin with this path")
+	flag.StringVar(&b.profiles, "profiles", "", "a folder for CPU profiles of -reads")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of -reads")
+	flag.IntVar(&b.size.patients, "patients", 2_000, "patients of -reads")
+	flag.IntVar(&b.size.authorizations, "authorizations", 4_000, "authorizations of -reads")
+	flag.IntVar(&b.size.appointments, "appointments", 100_000, "appointments of -reads")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -59,6 +68,12 @@ type bench struct {
 	paired, separate     bool
 	alone                bool
 	plots, keep          string
+
+	reading       bool
+	against, only string
+	profiles      string
+	rounds        int
+	size          size
 
 	dir     string // for temporary files
 	program string
@@ -81,7 +96,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	t := &table{}
 	// Partial results are useful too.
 	defer func() { t.print(os.Stdout) }()
-	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone {
+	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone && !b.reading {
 		for _, part := range []func(context.Context, *table) error{b.modes, b.pairs, b.apart, b.stall, b.noOp, b.bare} {
 			if err := part(ctx, t); err != nil {
 				return err
@@ -96,6 +111,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{b.paired, b.pairs},
 		{b.separate, b.apart},
 		{b.alone, b.bare},
+		{b.reading, b.measureReads},
 		{b.large, b.compareLarge},
 		{b.curve, b.clients},
 	} {

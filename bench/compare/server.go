@@ -30,10 +30,15 @@ const (
 type server struct {
 	command *exec.Cmd
 	url     string
+
+	profiles string // URL of its CPU profile
+
 	data    string
 	secrets map[string]string // passwords of its PostgreSQL roles
 	took    time.Duration     // time from start to ready
 	group   string            // its cgroup folder, if limited to a share
+
+	postmaster string // id of its PostgreSQL's first process
 }
 
 // serve starts the program with a data folder and its private PostgreSQL.
@@ -51,22 +56,29 @@ func (b *bench) serve(ctx context.Context, data string, settings ...string) (*se
 		s.stop()
 		return nil, err
 	}
+	s.postmaster = findPostmaster(data)
 	return s, nil
 }
 
 // start starts the program and waits until it is ready.
 func (b *bench) start(ctx context.Context, settings ...string) (*server, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	return startProgram(ctx, b.program, settings...)
+}
+
+// startProgram starts any version of the program and waits until it is ready.
+func startProgram(ctx context.Context, program string, settings ...string) (*server, error) {
+	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	profiles, err := freeAddress(ctx)
+	if err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + address}
-	s.command = exec.CommandContext(ctx, b.program, "serve") //nolint:gosec // our own program
-	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_LOG_LEVEL=error"), settings...)
+	s := &server{url: "http://" + address, profiles: "http://" + profiles + "/debug/pprof/profile"}
+	s.command = exec.CommandContext(ctx, program, "serve") //nolint:gosec // our own program
+	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_METRICS_ADDR="+profiles,
+		"OMNI_LOG_LEVEL=error"), settings...)
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
 	s.command.Stderr = os.Stderr
 	began := time.Now()
@@ -79,6 +91,15 @@ func (b *bench) start(ctx context.Context, settings ...string) (*server, error) 
 	}
 	s.took = time.Since(began)
 	return s, nil
+}
+
+// freeAddress returns an address on which nothing listens.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 func (s *server) ready(ctx context.Context) error {
@@ -179,11 +200,14 @@ const (
 )
 
 // signIn returns an access token of the demo practice's administrator.
-func (s *server) signIn(ctx context.Context) (string, error) {
+func (s *server) signIn(ctx context.Context) (string, error) { return s.signInAs(ctx, adminEmail) }
+
+// signInAs returns an access token of a user with the demo practice's password.
+func (s *server) signInAs(ctx context.Context, email string) (string, error) {
 	var answer struct {
 		AccessToken string `json:"accessToken"`
 	}
 	err := s.call(ctx, "", http.MethodPost, "/auth/login",
-		map[string]string{"email": adminEmail, "password": adminPassword}, &answer)
+		map[string]string{"email": email, "password": adminPassword}, &answer)
 	return answer.AccessToken, err
 }

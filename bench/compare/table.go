@@ -13,6 +13,7 @@ import (
 // table collects measurements.
 type table struct {
 	rows     []string
+	readRows []string
 	targets  []string
 	notes    []string
 	measured map[string]loadtest.Result // shared, by scenario
@@ -104,6 +105,8 @@ func (t *table) print(out io.Writer) {
 	}
 	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: "+
 		"| ---: | ---: | ---: | ---: |", t.rows)
+	section("| read | requests/s | p50 ms | p99 ms | server CPU µs/request | PostgreSQL CPU µs/request |\n| --- | ---: | ---: "+
+		"| ---: | ---: | ---: |", t.readRows)
 	section("| target | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
 	for _, note := range t.notes {
 		fmt.Fprintf(out, "\n%s\n", note)

@@ -19,6 +19,9 @@ type Machine struct {
 	Time        time.Time `json:"time"` // when the run began
 }
 
+// ThisMachine returns the machine on which the program runs.
+func ThisMachine() Machine { return thisMachine(time.Now()) }
+
 func thisMachine(now time.Time) Machine {
 	m := Machine{
 		CPU:   runtime.GOARCH,

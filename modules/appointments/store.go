@@ -58,17 +58,13 @@ func lookUp[Row any](ctx context.Context, keys []record.Key, query string) ([]Ro
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var rows []Row
-	err = tx.Raw(query, db.KeyColumns(keys)...).Scan(&rows).Error
+	err := db.Read(ctx, db.Into(&rows, query, db.KeyColumns(keys)...))
 	return rows, err
 }
 
-// several returns the existing appointments with their participants, in three statements. Indexes:
-// the primary keys.
+// several returns the existing appointments with their participants, in two round
+// trips. Indexes: the primary keys.
 func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]Appointment, error) {
 	rows, err := lookUp[Appointment](ctx, keys, `
 		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
@@ -81,7 +77,8 @@ func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]A
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[a.key()] = a })
 }
 
-// withParticipants calls found with each appointment and its participants, in order.
+// withParticipants calls found with each appointment and its participants, in order. It needs one
+// round trip.
 func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
 	at := make(map[record.Key]*Appointment, len(rows))
 	keys := make([]record.Key, len(rows))
@@ -89,12 +86,27 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		keys[i] = rows[i].key()
 		at[keys[i]] = &rows[i]
 	}
-	patients, err := lookUp[participantRow](ctx, keys, `
+	if len(keys) == 0 {
+		return nil
+	}
+	type staffRow struct {
+		OrganizationID, AppointmentID, PractitionerID uuid.UUID
+		WorkedStartsAt, WorkedEndsAt                  *time.Time
+	}
+	patients, staff := make([]participantRow, 0, len(keys)), make([]staffRow, 0, len(keys))
+	columns := db.KeyColumns(keys)
+	err := db.ReadAll(ctx, db.Into(&patients, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id
 				AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`)
+		ORDER BY p.position`, columns...), db.Into(&staff, `
+		SELECT p.organization_id, p.appointment_id, p.practitioner_id, p.worked_starts_at, p.worked_ends_at
+		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id
+				AND t.appointment_id = k.id OFFSET 0) p
+		ORDER BY p.position`, columns...))
 	if err != nil {
 		return err
 	}
@@ -103,20 +115,6 @@ func (store) withParticipants(ctx context.Context, rows []Appointment, found fun
 		participant := p.participant()
 		participant.Own = worked(p.WorkedStartsAt, p.WorkedEndsAt)
 		a.Patients = append(a.Patients, participant)
-	}
-	type staffRow struct {
-		OrganizationID, AppointmentID, PractitionerID uuid.UUID
-		WorkedStartsAt, WorkedEndsAt                  *time.Time
-	}
-	staff, err := lookUp[staffRow](ctx, keys, `
-		SELECT p.organization_id, p.appointment_id, p.practitioner_id, p.worked_starts_at, p.worked_ends_at
-		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id
-				AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`)
-	if err != nil {
-		return err
 	}
 	for _, p := range staff {
 		a := at[record.Of(p.OrganizationID, p.AppointmentID)]

@@ -72,10 +72,11 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 			Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
 		tx = tx.Where("id IN (?)", taking)
 	}
-	var rows, found []Appointment
-	if err := f.Page.Apply(tx).Find(&rows).Error; err != nil {
+	rows, err := db.Find[Appointment](ctx, f.Page.Apply(tx))
+	if err != nil {
 		return nil, err
 	}
+	var found []Appointment
 	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
 }
 

@@ -72,8 +72,8 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span, narro
 			WHERE p.organization_id = ? AND p.appointment_id = sessions.appointment_id
 				AND p.practitioner_id = ?)`, organization, f.PractitionerID)
 	}
-	var rows []Session
-	if err := f.Page.Apply(tx).Find(&rows).Error; err != nil {
+	rows, err := db.Find[Session](ctx, f.Page.Apply(tx))
+	if err != nil {
 		return nil, err
 	}
 	return s.withParts(ctx, rows)
@@ -177,14 +177,11 @@ func (store) versions(ctx context.Context, session uuid.UUID) ([]SessionVersion,
 	return found, err
 }
 
-// withParts adds the patients, practitioners and addenda to sessions of the caller's organization.
+// withParts adds the patients, practitioners and addenda to sessions of one organization, in one round
+// trip. OFFSET 0 as in [lookUp].
 func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 	if len(rows) == 0 {
 		return rows, nil
-	}
-	tx, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
 	}
 	at, ids := map[uuid.UUID]*Session{}, make([]uuid.UUID, len(rows))
 	// An appointment has several sessions if all but one were voided.
@@ -196,35 +193,39 @@ func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
 		ofAppointment[appointments[i]] = append(ofAppointment[appointments[i]], &rows[i])
 	}
 	var patients []sessionPatientRow
-	err = tx.Table("session_patients").Select("*, rounding AS rounding_method").
-		Where("session_id IN ?", ids).Order("position").Scan(&patients).Error
+	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
+	var addenda []struct {
+		SessionID uuid.UUID
+		Addendum
+	}
+	organization := rows[0].OrganizationID
+	err := db.ReadAll(ctx, db.Into(&patients, `
+		SELECT p.*, p.rounding AS rounding_method FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
+			SELECT * FROM session_patients t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) p
+		ORDER BY p.position`, organization, db.UUIDs(ids)), db.Into(&staff, `
+		SELECT p.appointment_id, p.practitioner_id FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS k (id)) k
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_practitioners t WHERE t.organization_id = $1 AND t.appointment_id = k.id OFFSET 0) p
+		ORDER BY p.position`, organization, db.UUIDs(appointments)), db.Into(&addenda, `
+		SELECT a.* FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
+			SELECT * FROM session_addenda t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) a
+		ORDER BY a.signed_at, a.id`, organization, db.UUIDs(ids)))
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range patients {
 		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.part())
 	}
-	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
-	err = tx.Table("appointment_practitioners").
-		Where("organization_id = ? AND appointment_id IN ?", organization, appointments).Order("position").Scan(&staff).Error
-	if err != nil {
-		return nil, err
-	}
 	for _, p := range staff {
 		for _, s := range ofAppointment[p.AppointmentID] {
 			s.Practitioners = append(s.Practitioners, p.PractitionerID)
 		}
 	}
-	var addenda []struct {
-		SessionID uuid.UUID
-		Addendum
-	}
-	err = tx.Table("session_addenda").Where("session_id IN ?", ids).Order("signed_at, id").Scan(&addenda).Error
 	for _, a := range addenda {
 		a.SignedAt = a.SignedAt.UTC()
 		at[a.SessionID].Addenda = append(at[a.SessionID].Addenda, a.Addendum)
 	}
-	return rows, err
+	return rows, nil
 }
 
 // addendumRow is the row of an addendum.

@@ -34,7 +34,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 				return nil, err
 			}
 			return make([]struct{}, len(requests)), s.Record(ctx, events)
-		})
+		}, db.WritesWithCommit())
 		if err == nil {
 			return noted, nil
 		}

@@ -58,8 +58,7 @@ func (store) get(ctx context.Context, id uuid.UUID) (Authorization, error) {
 	if err != nil {
 		return Authorization{}, err
 	}
-	var a Authorization
-	err = tx.Where("id = ?", id).Take(&a).Error
+	a, err := db.FindOne[Authorization](ctx, tx.Where("id = ?", id))
 	if db.IsNotFound(err) {
 		return Authorization{}, ErrNotFound
 	}
@@ -85,8 +84,8 @@ func (s store) list(ctx context.Context, f Filter, at Moment) ([]Authorization, 
 		return nil, err
 	}
 	tx = f.narrow(tx, at)
-	var found []Authorization
-	if err := f.Page.Apply(tx).Find(&found).Error; err != nil {
+	found, err := db.Find[Authorization](ctx, f.Page.Apply(tx))
+	if err != nil {
 		return nil, err
 	}
 	pointers := make([]*Authorization, len(found))
@@ -157,14 +156,14 @@ func (store) freeExpired(ctx context.Context, found []*Authorization, now time.T
 	if err != nil {
 		return err
 	}
-	var expired []struct {
+	type units struct {
 		AuthorizationID uuid.UUID
 		Units           int
 	}
-	err = tx.Model(&Reservation{}).
+	expired, err := db.Find[units](ctx, tx.Table("unit_reservations").
 		Select("authorization_id, sum(units - consumed_units - released_units) AS units").
 		Where("authorization_id IN ? AND "+expiredSQL("unit_reservations", "?"), due, now).
-		Group("authorization_id").Scan(&expired).Error
+		Group("authorization_id"))
 	for _, e := range expired {
 		byID[e.AuthorizationID].Scheduled -= e.Units
 	}

@@ -17,10 +17,6 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 	if len(of) == 0 {
 		return nil, nil
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	columns := db.Columns(of, func(v *db.Values, a Authorization) {
 		window, ok := a.recentWindow(at.Today)
 		if !ok || a.Used == 0 {
@@ -32,7 +28,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 		Recent     int
 		LastBooked calendar.Date
 	}
-	err = tx.Raw(`
+	err := db.Read(ctx, db.Into(&rows, `
 		SELECT
 			coalesce((
 				SELECT sum(CASE e.kind WHEN 'consume' THEN e.units ELSE -e.units END) FROM unit_entries e
@@ -42,7 +38,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
 					AND `+openSQL("r", "$2")+`) AS last_booked
 		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, index)
-		ORDER BY k.index`, append([]any{at.Today, at.Now}, columns...)...).Scan(&rows).Error
+		ORDER BY k.index`, append([]any{at.Today, at.Now}, columns...)...))
 	if err != nil {
 		return nil, err
 	}

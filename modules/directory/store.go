@@ -65,13 +65,12 @@ func (recordStore[T]) exists(ctx context.Context, id uuid.UUID) (bool, error) {
 
 // get returns a record within the caller's record scope.
 func (r recordStore[T]) get(ctx context.Context, id uuid.UUID) (T, error) {
-	var found T
 	tx, _, err := db.ScopedTenant(ctx, r.owners)
 	if err != nil {
-		return found, err
+		var none T
+		return none, err
 	}
-	err = tx.Where("id = ?", id).Take(&found).Error
-	return found, err
+	return db.FindOne[T](ctx, tx.Where("id = ?", id))
 }
 
 // list returns a page of the records within the caller's record scope. Index: the primary key, or
@@ -87,9 +86,7 @@ func (r recordStore[T]) list(ctx context.Context, p Page, where []condition) ([]
 			tx = tx.Where(c.sql, c.value)
 		}
 	}
-	var found []T
-	err = p.Apply(tx).Find(&found).Error
-	return found, err
+	return db.Find[T](ctx, p.Apply(tx))
 }
 
 // update writes every changeable column.

@@ -175,13 +175,19 @@ func TestAmbiguousCommit(t *testing.T) {
 		require.Equal(t, int64(1), c.operation(t, "proven").AmbiguousUnresolved)
 	})
 
-	t.Run("a snapshot is never ambiguous, because it can be repeated", func(t *testing.T) {
+	t.Run("a snapshot does not wait for the answer to its COMMIT", func(t *testing.T) {
 		t.Parallel()
 		c, proxy := behindProxy(t, patient)
-		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
+		commit := proxy.Break(wireproxy.Held, "commit", 1)
 		_, err := db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (int64, error) { return get(ctx, 1) })
 		require.NoError(t, err)
-		require.Equal(t, int64(1), c.operation(t, "read").Retries)
+		commit.Release()
+		c.idle(t)
+		proxy.Break(wireproxy.BeforeAnswer, "commit", 1)
+		_, err = db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (int64, error) { return get(ctx, 1) })
+		require.NoError(t, err)
+		require.Zero(t, c.operation(t, "read").Retries)
+		c.idle(t)
 	})
 
 	t.Run("an error reported by the server at COMMIT is not ambiguous", func(t *testing.T) {

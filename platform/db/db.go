@@ -108,6 +108,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
+// maxUnpinged is how long a connection may be idle without a ping before its next use.
+const maxUnpinged = time.Minute
+
 // connectTimeout limits one attempt to connect, unless the URL sets a limit.
 const connectTimeout = 5 * time.Second
 
@@ -138,9 +141,9 @@ func openPool(
 		settings.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	// When one connection breaks, idle ones have often broken too. A retry therefore
-	// pings the connection that it takes.
+	// pings the connection that it takes. A first attempt saves the round trip.
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
-		return p.IdleDuration > time.Second || retried(ctx)
+		return p.IdleDuration > maxUnpinged || retried(ctx)
 	}
 	settings.AfterRelease = isWritable
 	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections use serverConn.dial

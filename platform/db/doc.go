@@ -44,6 +44,12 @@
 // ([WritesWithCommit]), this applies from the first of them on, unless the server has reported that one
 // failed.
 //
+// # Round trips
+//
+// BEGIN travels with the first statement of a transaction, unless it takes a lock. The answer to the
+// COMMIT of a [Snapshot] is not awaited. [ReadAll] sends several queries in one round trip, and [Pipeline]
+// several writes. [WritesWithCommit] sends all writes with COMMIT.
+//
 // # Time
 //
 // The deadline of the caller's context bounds everything. If the next delay would exceed it, the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Write executes a statement that must write the given number of rows in the
@@ -62,46 +63,72 @@ type Query struct {
 	// Row reads a row: it passes a target for each column to scan, and must not use the
 	// transaction otherwise.
 	Row func(scan func(targets ...any) error) error
+
+	scan    func(types *pgtype.Map, rows pgx.Rows) error // replaces Row; see [Into]
+	invalid error                                        // the query could not be built
 }
 
 // Read runs a query in the transaction of the context. Like [Write] it bypasses gorm,
 // for the hot path. Errors: [ErrNoTransaction], [ErrTransactionOver], the errors of
 // Row and of the driver.
-func Read(ctx context.Context, q Query) error {
+func Read(ctx context.Context, q Query) error { return ReadAll(ctx, q) }
+
+// ReadAll runs queries in one round trip, in order, up to the first that fails. Errors: as for [Read].
+func ReadAll(ctx context.Context, queries ...Query) error {
 	tx, err := handle(ctx)
+	for _, q := range queries {
+		err = cmp.Or(err, q.invalid)
+	}
 	if err != nil {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		first, unsent := attemptIn(ctx).unsentOrganizations()
-		if !unsent {
-			return q.readRows(ctx, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) },
+		if !unsent && len(queries) == 1 {
+			q := queries[0]
+			return q.readRows(ctx, c, func() (pgx.Rows, error) { return c.Query(ctx, q.Statement, q.Arguments...) },
 				tx.Logger.Trace)
 		}
 		var batch pgx.Batch
-		batch.Queue(first.statement, first.arguments...)
-		batch.Queue(q.Statement, q.Arguments...)
+		if unsent {
+			batch.Queue(first.statement, first.arguments...)
+		}
+		for _, q := range queries {
+			batch.Queue(q.Statement, q.Arguments...)
+		}
 		began := time.Now()
 		results := c.SendBatch(ctx, &batch)
 		defer func() { _ = results.Close() }() // errors were returned by rows already
-		tag, err := results.Exec()
-		tx.Logger.Trace(ctx, began, func() (string, int64) { return first.statement, tag.RowsAffected() }, err)
-		if err != nil {
-			return err
+		if unsent {
+			tag, err := results.Exec()
+			tx.Logger.Trace(ctx, began, func() (string, int64) { return first.statement, tag.RowsAffected() }, err)
+			if err != nil {
+				return err
+			}
 		}
-		return q.readRows(ctx, results.Query, tx.Logger.Trace)
+		for _, q := range queries {
+			if err := q.readRows(ctx, c, results.Query, tx.Logger.Trace); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // readRows reads the rows of the query.
-func (q Query) readRows(ctx context.Context, query func() (pgx.Rows, error), trace traceFunc) error {
+func (q Query) readRows(
+	ctx context.Context, c *pgx.Conn, query func() (pgx.Rows, error), trace traceFunc,
+) error {
 	began := time.Now()
 	rows, err := query()
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	for err == nil && rows.Next() {
+	if q.scan != nil {
+		err = q.scan(c.TypeMap(), rows)
+	}
+	for q.Row != nil && err == nil && rows.Next() {
 		err = q.Row(rows.Scan)
 	}
 	rows.Close()
@@ -214,11 +241,11 @@ const anyRowCount = -1
 // statement sent then would be committed by itself.
 func (a *attempt) driver(use func(c *pgx.Conn) error) error {
 	return a.connection.Raw(func(driver any) error {
-		c := driver.(connection).Conn.Conn()
-		if c.PgConn().TxStatus() == idle {
+		c := driver.(connection)
+		if c.isOver() {
 			return ErrTransactionOver
 		}
-		return use(c)
+		return use(c.Conn.Conn())
 	})
 }
 

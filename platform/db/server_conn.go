@@ -55,6 +55,7 @@ func setKeepAlive(ctx context.Context, c *pgx.Conn) error {
 // standby, PostgreSQL reports success with a warning.
 type serverConn struct {
 	unanswered *unansweredCommits
+	ahead      ahead
 
 	server *pgconn.PgConn // nil until there is a connection
 
@@ -82,7 +83,9 @@ func serverConnOf(c *pgx.Conn) *serverConn {
 // instrument makes a new connection report to a serverConn.
 func (u *unansweredCommits) instrument(c *pgx.ConnConfig) {
 	s := &serverConn{unanswered: u}
+	s.ahead.named, s.ahead.names = map[string]string{}, c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
 	c.DialFunc = s.dial
+	c.BuildFrontend = s.ahead.frontend
 	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.notice(n) }
 	c.BuildContextWatcherHandler = func(p *pgconn.PgConn) ctxwatch.Handler {
 		s.server = p
@@ -138,6 +141,15 @@ func (s *serverConn) commit(ctx context.Context, send func() error) error {
 	s.abandoned = true
 	s.unanswered.add(s)
 	return ctx.Err()
+}
+
+// endRead sends the COMMIT of a read-only transaction, and returns without the answer: the rows
+// were read. The connection returns to the pool when the answer arrives.
+func (s *serverConn) endRead(send func() error) {
+	s.mu.Lock()
+	s.committing, s.unreplicated, s.abandoned = true, false, true
+	s.mu.Unlock()
+	go func() { _ = s.answered(send()) }()
 }
 
 // answered ends the COMMIT, and returns the connection to the pool if its caller has stopped waiting.

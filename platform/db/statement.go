@@ -20,11 +20,14 @@ func Exec(ctx context.Context, statement string, values ...any) (rows int64, err
 // Select returns the rows of a query in the transaction of the context: structs, or values of one
 // column.
 func Select[T any](ctx context.Context, query string, values ...any) (rows []T, err error) {
-	tx, err := Handle(ctx)
+	tx, err := handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = tx.Raw(query, values...).Scan(&rows).Error
+	built := tx.Raw(query, values...)
+	q := Into(&rows, built.Statement.SQL.String(), built.Statement.Vars...)
+	q.invalid = built.Error
+	err = Read(ctx, q)
 	return rows, err
 }
 

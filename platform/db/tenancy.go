@@ -163,11 +163,8 @@ var errReadOnlySession = &pgconn.PgError{
 	Code: pgerrcode.ReadOnlySQLTransaction, Message: "the session is read-only",
 }
 
-// BeginTx sends BEGIN, the locks of [Locking], the organizations, the transaction's timeouts and the
-// statements of [ReadsWithBegin] in one round trip. The organizations are set for the transaction only, as a
-// pooler in transaction mode requires. They are set even if there are none, so that no default of a role
-// can add any. LOCK TABLE takes no snapshot, so later reads see the state after the wait; neither
-// does SET, which limits the wait.
+// BeginTx begins a transaction. Without locks and a first query it sends nothing: BEGIN, the organizations
+// and the timeouts travel in front of the transaction's first statement, see [ahead].
 func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	a := attemptIn(ctx)
 	if a == nil {
@@ -179,6 +176,33 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if !o.ReadOnly && !isWritable(c.Conn.Conn()) {
 		return nil, errReadOnlySession
 	}
+	if len(a.unit.locks) > 0 || a.unit.beginQuery != nil {
+		if err := c.beginNow(ctx, a, o); err != nil {
+			return nil, err
+		}
+		return transaction{ctx, c}, nil
+	}
+	c.server.ahead.add(beginStatement(o))
+	statement, arguments := a.timeoutSettings(c.Conn.Conn())
+	c.server.ahead.add(statement, arguments...)
+	return transaction{ctx, c}, nil
+}
+
+// beginStatement returns the statement that begins the transaction.
+func beginStatement(o driver.TxOptions) string {
+	statement := "BEGIN ISOLATION LEVEL " + strings.ToUpper(sql.IsolationLevel(o.Isolation).String())
+	if o.ReadOnly {
+		statement += " READ ONLY"
+	}
+	return statement
+}
+
+// beginNow sends BEGIN, the locks of [Locking], the organizations, the transaction's timeouts and the
+// statements of [ReadsWithBegin] in one round trip. The organizations are set for the transaction only, as a
+// pooler in transaction mode requires. They are set even if there are none, so that no default of a role
+// can add any. LOCK TABLE takes no snapshot, so later reads see the state after the wait; neither
+// does SET, which limits the wait.
+func (c connection) beginNow(ctx context.Context, a *attempt, o driver.TxOptions) error {
 	var batch pgx.Batch
 	first := c.queueBegin(&batch, a, o)
 	if len(a.unit.locks) > 0 {
@@ -194,20 +218,15 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		err = closed
 	}
 	if err != nil {
-		_ = results.Tx().Rollback(ctx) // a connection that stays in a transaction is not used again
-		return nil, err
+		_ = c.rollback(ctx) // a connection that stays in a transaction is not used again
 	}
-	return transaction{ctx, results.Tx(), c.log, c.server}, nil
+	return err
 }
 
 // queueBegin adds the statements that begin a transaction to the batch. It returns the query of
 // [ReadsWithBegin], which is the last of them if there is one.
 func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions) Query {
-	options := pgx.TxOptions{IsoLevel: pgx.TxIsoLevel(strings.ToLower(sql.IsolationLevel(o.Isolation).String()))}
-	if o.ReadOnly {
-		options.AccessMode = pgx.ReadOnly
-	}
-	batch.BeginTx(options)
+	batch.Queue(beginStatement(o))
 	if len(a.unit.locks) > 0 {
 		batch.Queue(a.lockTimeoutStatement())
 	}
@@ -215,13 +234,21 @@ func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions)
 		batch.Queue(lockOf(table))
 	}
 	statement, arguments := a.timeoutSettings(c.Conn.Conn())
-	batch.Queue(statement, arguments...)
+	batch.Queue(statement, asAny(arguments)...)
 	var first Query
 	if a.unit.beginQuery != nil {
 		first = a.unit.beginQuery()
 		batch.Queue(first.Statement, first.Arguments...)
 	}
 	return first
+}
+
+func asAny(texts []string) []any {
+	values := make([]any, len(texts))
+	for i, text := range texts {
+		values[i] = text
+	}
+	return values
 }
 
 // readBegin reads the results of [connection.queueBegin].
@@ -243,7 +270,7 @@ func (c connection) readBegin(
 	}
 	if err == nil && a.unit.beginQuery != nil {
 		a.at = bodyPhase
-		err = first.readRows(ctx, results.Query, c.log.Trace)
+		err = first.readRows(ctx, c.Conn.Conn(), results.Query, c.log.Trace)
 	}
 	return err
 }
@@ -254,16 +281,24 @@ func lockOf(table string) string {
 
 // transaction is a transaction that ends on the context with which it began.
 type transaction struct {
-	ctx    context.Context
-	tx     pgx.Tx
-	log    queryLog
-	server *serverConn
+	ctx context.Context
+	connection
 }
 
 // Commit implements driver.Tx. If the caller's context ends, Commit returns and the COMMIT
 // continues: see [serverConn.commit].
+//
+// The answer to the COMMIT of a read-only transaction is not awaited.
 func (t transaction) Commit() error {
 	a := attemptIn(t.ctx)
+	if t.server.ahead.isUnsent() && len(a.deferred) == 0 {
+		t.server.ahead.drop() // nothing was read or written
+		return nil
+	}
+	if a.unit.readOnly && t.Conn.Conn().PgConn().TxStatus() != idle {
+		t.server.endRead(func() error { return t.commit(context.WithoutCancel(t.ctx)) })
+		return nil
+	}
 	err := t.server.commit(a.caller, func() error { return t.commit(context.WithoutCancel(t.ctx)) })
 	if refused, ok := errors.AsType[*refusedWrite](err); ok {
 		a.at = bodyPhase
@@ -280,15 +315,15 @@ type refusedWrite struct{ error }
 func (t transaction) commit(ctx context.Context) error {
 	a := attemptIn(ctx)
 	if len(a.deferred) == 0 {
-		return t.tx.Commit(ctx)
+		return t.end(ctx)
 	}
-	if t.tx.Conn().PgConn().TxStatus() == idle {
+	if t.isOver() {
 		return ErrTransactionOver // as in [attempt.driver]
 	}
 	writes := append(a.deferred, writeStatement{anyRowCount, "commit", nil})
-	executed, err := sendBatch(ctx, t.tx.Conn(), t.log.Trace, writes)
+	executed, err := sendBatch(ctx, t.Conn.Conn(), t.log.Trace, writes)
 	if executed < len(writes) {
-		_ = t.tx.Rollback(ctx) // a connection that stays in a transaction is not used again
+		_ = t.rollback(ctx) // a connection that stays in a transaction is not used again
 		var server *pgconn.PgError
 		if executed < len(a.deferred) && errors.As(err, &server) {
 			return &refusedWrite{err}
@@ -298,4 +333,40 @@ func (t transaction) commit(ctx context.Context) error {
 }
 
 // Rollback implements driver.Tx.
-func (t transaction) Rollback() error { return t.tx.Rollback(t.ctx) }
+func (t transaction) Rollback() error {
+	t.server.ahead.drop()
+	return t.rollback(t.ctx)
+}
+
+// end sends COMMIT.
+func (c connection) end(ctx context.Context) error {
+	driver := c.Conn.Conn()
+	tag, err := driver.Exec(ctx, "commit")
+	switch {
+	case err == nil && tag.String() == "ROLLBACK":
+		return pgx.ErrTxCommitRollback
+	case err != nil && driver.PgConn().TxStatus() != idle:
+		_ = driver.Close(ctx) // err is the cause
+	}
+	return err
+}
+
+// rollback rolls the connection's transaction back, if it has one. If that fails, it closes the
+// connection.
+func (c connection) rollback(ctx context.Context) error {
+	driver := c.Conn.Conn()
+	if c.isOver() || driver.IsClosed() {
+		return nil
+	}
+	_, err := driver.Exec(ctx, "rollback")
+	if err != nil {
+		_ = driver.Close(ctx) // err is the cause
+	}
+	return err
+}
+
+// isOver reports whether the connection has no transaction and will not begin one with its next
+// statement.
+func (c connection) isOver() bool {
+	return c.Conn.Conn().PgConn().TxStatus() == idle && !c.server.ahead.isUnsent()
+}

@@ -40,17 +40,17 @@ const lockTimeoutStep = 20 * time.Millisecond
 // timeoutSettings returns the statement that sets the attempt's organizations and, unless the attempt is read-only,
 // its timeouts and [GenericPlans]. If the server supports transaction_timeout, it is set to end shortly after the
 // caller's deadline.
-func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []any) {
+func (a *attempt) timeoutSettings(c *pgx.Conn) (statement string, arguments []string) {
 	organizations := a.tenancy.String()
 	if a.unit.readOnly {
-		return setOrganizations, []any{organizations}
+		return setOrganizations, []string{organizations}
 	}
 	idle := idleTimeout
 	if len(a.unit.locks) > 0 {
 		idle = idleTimeoutWithLock
 	}
 	deadline, hasDeadline := a.caller.Deadline()
-	statement, arguments = setTimeouts, []any{organizations, milliseconds(idle), milliseconds(lockTimeout)}
+	statement, arguments = setTimeouts, []string{organizations, milliseconds(idle), milliseconds(lockTimeout)}
 	if hasDeadline && majorVersion(c) >= transactionTimeoutVersion {
 		whole := max(time.Until(deadline), 0) + rollbackGrace
 		statement, arguments = setAllTimeouts, append(arguments, milliseconds(whole))

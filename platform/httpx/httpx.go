@@ -356,6 +356,9 @@ func write(b *bytes.Buffer, status int, answer any) (map[string]string, error) {
 	if v, ok := answer.(Versioned); ok {
 		header["ETag"] = patch.Tag(v.Revision())
 	}
+	if page, ok := answer.(interface{ complete() any }); ok {
+		answer = page.complete()
+	}
 	if err := json.NewEncoder(b).Encode(answer); err != nil {
 		return nil, fmt.Errorf("encode the answer %T: %w", answer, err)
 	}

@@ -19,13 +19,13 @@ type Page[T any] struct {
 	NextCursor *string `json:"nextCursor"` // The cursor of the next page. Null on the last page.
 }
 
-// MarshalJSON writes an empty list as [], never as null.
-func (p Page[T]) MarshalJSON() ([]byte, error) {
+// complete returns the page with an empty list instead of none, so that its JSON is [] and never null. A
+// MarshalJSON would cost a second pass over every page: encoding/json checks and compacts its result.
+func (p Page[T]) complete() any {
 	if p.Data == nil {
 		p.Data = []T{}
 	}
-	type plain Page[T]
-	return json.Marshal(plain(p))
+	return p
 }
 
 // DefaultPageSize is the number of items per page if the client does not set a limit.

@@ -56,6 +56,18 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (rbac.User, error) {
 	})
 }
 
+// OfCaller returns the caller's own user. The state of the organization is not read, because the check of
+// the access token knows it, see [revocation.Service.Check]. The error is [rbac.ErrUserNotFound].
+func (s *Service) OfCaller(ctx context.Context, caller identity.Caller) (rbac.User, error) {
+	return db.Snapshot(ctx, s.core.Database, "user.get", func(ctx context.Context) (rbac.User, error) {
+		found, err := s.store.user(ctx, caller.UserID)
+		if db.IsNotFound(err) {
+			return rbac.User{}, rbac.ErrUserNotFound
+		}
+		return found.User, err
+	})
+}
+
 // User returns a user, read in the transaction of the context. The error is [rbac.ErrUserNotFound].
 func (s *Service) User(ctx context.Context, id uuid.UUID) (rbac.User, error) {
 	found, err := s.store.user(ctx, id)

@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/identity"
 )
 
 // store reads and writes users and their roles, in the transaction of the context.
@@ -117,11 +118,11 @@ func (store) userWithEmail(ctx context.Context, email string) (Account, error) {
 }
 
 func one(ctx context.Context, condition string, value any) (Account, error) {
-	_, organization, err := db.Tenant(ctx)
+	caller, err := identity.From(ctx)
 	if err != nil {
 		return Account{}, err
 	}
-	found, err := selectAccounts(ctx, "u.organization_id = ? AND "+condition, organization, value)
+	found, err := selectAccounts(ctx, "u.organization_id = ? AND "+condition, caller.OrganizationID, value)
 	if err == nil && len(found) == 0 {
 		err = gorm.ErrRecordNotFound
 	}

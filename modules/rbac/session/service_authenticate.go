@@ -38,7 +38,7 @@ func (s *Service) Me(ctx context.Context) (rbac.User, error) {
 	if err != nil {
 		return rbac.User{}, err
 	}
-	me, err := s.Accounts.Get(ctx, caller.UserID)
+	me, err := s.Accounts.OfCaller(ctx, caller)
 	if errors.Is(err, rbac.ErrUserNotFound) || err == nil && me.RefusalReason() != "" {
 		return rbac.User{}, identity.ErrUnauthenticated
 	}

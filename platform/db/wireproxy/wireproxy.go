@@ -82,7 +82,8 @@ type Proxy struct {
 	network  string
 	address  string
 
-	turns atomic.Int64
+	turns   atomic.Int64
+	commits atomic.Int64
 
 	mu     sync.Mutex
 	faults []*Fault
@@ -143,6 +144,10 @@ func (p *Proxy) BreakAfter(place Point, after, statement string, times int) *Fau
 // RoundTrips returns the number of ReadyForQuery messages: the round trips so far, plus one
 // per connection.
 func (p *Proxy) RoundTrips() int { return int(p.turns.Load()) }
+
+// LoneCommits returns the number of COMMITs that were sent without another statement. Nothing waits
+// for the answer of a read-only transaction's COMMIT.
+func (p *Proxy) LoneCommits() int { return int(p.commits.Load()) }
 
 // faultAt returns the fault at a statement, given the previous one.
 func (p *Proxy) faultAt(before, sql string) *Fault {
@@ -220,6 +225,7 @@ type link struct {
 	client, server net.Conn
 	statements     map[string]string // prepared: name → SQL
 	last           string            // the previous statement
+	sent           int               // statements since the last Sync
 
 	mu      sync.Mutex
 	broken  *Fault // set when nothing more may reach the client
@@ -242,7 +248,9 @@ func (l *link) forwardQuestions() {
 			}
 			return
 		}
-		if sql := l.executed(m); sql != "" {
+		sql := l.executed(m)
+		l.count(m[0], sql)
+		if sql != "" {
 			f := l.proxy.faultAt(l.last, sql)
 			l.last = sql
 			if f == nil || f.place == Held {
@@ -265,6 +273,22 @@ func (l *link) forwardQuestions() {
 		if write(l.server, m) != nil {
 			return
 		}
+	}
+}
+
+// count counts a message of the client.
+func (l *link) count(kind byte, sql string) {
+	switch {
+	case kind == 'Q' && sql == "commit": // the driver sends statements without arguments so
+		l.proxy.commits.Add(1)
+	case kind == 'S' && l.sent == 1 && l.last == "commit": // Sync
+		l.proxy.commits.Add(1)
+	}
+	switch {
+	case kind == 'Q', kind == 'S':
+		l.sent = 0
+	case sql != "":
+		l.sent++
 	}
 }
 

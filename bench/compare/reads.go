@@ -1,0 +1,269 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"omnirapeutic/bench/loadtest"
+)
+
+// readClients is the number of concurrent clients of each read.
+const readClients = 50
+
+// maxTail is the limit of p99 divided by p50.
+const maxTail = 4
+
+// read is a GET request. Single records take turns.
+type read struct {
+	name  string
+	paths []string
+	least float64 // target for the median ratio of -against; 0: none
+}
+
+// readsOf returns the measured requests on a filled practice.
+func readsOf(n size) []read {
+	list := func(path string, least float64) read {
+		return read{strings.TrimPrefix(path, "/"), []string{path}, least}
+	}
+	single := func(noun string, kind byte, count int) read {
+		r := read{name: noun + "/{id}", least: 1.3}
+		for i := range min(count, readClients) {
+			r.paths = append(r.paths, "/"+noun+"/"+id(kind, i*count/readClients).String())
+		}
+		return r
+	}
+	return []read{
+		list("/auth/me", 4),
+		list("/appointments?limit=200", 5),
+		list("/appointments?limit=20", 0),
+		list("/sessions?limit=200", 0),
+		list("/authorizations?limit=20", 2.5),
+		list("/reports/utilization?limit=200", 5),
+		list("/patients?limit=200", 0),
+		single("appointments", 'B', n.appointments),
+		single("authorizations", 'A', n.authorizations),
+		single("patients", 'T', n.patients),
+	}
+}
+
+// measureReads fills a practice and measures reads, in turn with the program of -against on the same
+// database.
+func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
+	data := cmp.Or(b.keep, filepath.Join(b.dir, "reads"))
+	// This server only runs PostgreSQL, with connections for two others.
+	s, err := b.serve(ctx, data, "OMNI_DB_MAX_CONNS=60")
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	full, err := s.isFull(ctx)
+	if err == nil && !full {
+		b.say("creating %d appointments", b.size.appointments)
+		if err = fill(ctx, s.connect, b.size); err == nil {
+			err = b.makeUser(ctx, s)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	token, err := s.signInAs(ctx, largeEmail)
+	if err != nil {
+		return err
+	}
+	var servers []*server
+	for _, program := range slices.DeleteFunc([]string{b.program, b.against}, func(p string) bool { return p == "" }) {
+		measured, err := startProgram(ctx, program, "OMNI_DATABASE_URL="+s.databaseURL(programRole),
+			"OMNI_DB_AUTO_MIGRATE=false")
+		if err != nil {
+			return err
+		}
+		defer measured.stop()
+		measured.postmaster = s.postmaster
+		servers = append(servers, measured)
+	}
+	t.machine = loadtest.ThisMachine()
+	t.note("%d clients, %d patients, %d authorizations, %d appointments, %d rounds of %s, median (min to max).",
+		readClients, b.size.patients, b.size.authorizations, b.size.appointments, b.rounds, b.duration)
+	for _, r := range readsOf(b.size) {
+		if b.only != "" && !strings.HasPrefix(r.name, b.only) {
+			continue
+		}
+		b.say("reading %s", r.name)
+		if err := b.readInTurn(ctx, t, r, servers, token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readInTurn measures a request on the servers in turn, and reports the ratios of the rounds.
+func (b *bench) readInTurn(ctx context.Context, t *table, r read, servers []*server, token string) error {
+	if b.profiles != "" {
+		if err := b.profile(ctx, servers[0], r, token); err != nil {
+			return err
+		}
+	}
+	runs := make([][]readRun, len(servers))
+	for round := range b.rounds {
+		for i := range servers {
+			i = (i + round) % len(servers) // alternates the order
+			run, err := b.readFrom(ctx, servers[i], r, token)
+			if err != nil {
+				return err
+			}
+			runs[i] = append(runs[i], run)
+		}
+	}
+	for i, name := range []string{r.name, r.name + ", before"}[:len(servers)] {
+		t.reads(name, runs[i])
+	}
+	tail := median(runs[0], func(run readRun) float64 { return run.tail() })
+	t.atMost(r.name+": p99 against p50", tail, maxTail)
+	if len(servers) > 1 {
+		var ratios []float64
+		for round := range b.rounds {
+			ratios = append(ratios, runs[0][round].perSecond/runs[1][round].perSecond)
+		}
+		slices.Sort(ratios)
+		t.atLeast(fmt.Sprintf("%s: against before (%.2f to %.2f)", r.name, ratios[0], ratios[len(ratios)-1]),
+			ratios[len(ratios)/2], r.least)
+	}
+	return nil
+}
+
+// profile writes a CPU profile of the server while it answers the request.
+func (b *bench) profile(ctx context.Context, s *server, r read, token string) error {
+	var running sync.WaitGroup
+	var failed error
+	running.Go(func() { _, failed = b.readFrom(ctx, s, r, token) })
+	defer running.Wait()
+	url := fmt.Sprintf("%s?seconds=%d", s.profiles, max(1, int(b.duration.Seconds())))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	running.Wait()
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	name := strings.NewReplacer("/", "-", "?", "-", "{", "", "}", "").Replace(r.name) + ".prof"
+	return os.WriteFile(filepath.Join(b.profiles, name), content, 0o600)
+}
+
+// readRun is one round of a request on one server.
+type readRun struct {
+	perSecond   float64
+	p50, p99    time.Duration
+	cpu         time.Duration // of the server, for each request
+	postgresCPU time.Duration // of PostgreSQL, for each request
+}
+
+func (r readRun) tail() float64 { return float64(r.p99) / float64(max(r.p50, 1)) }
+
+// warmUp is the share of the duration for which the clients run before the measurement.
+const warmUp = 0.25
+
+// readFrom repeats the request with all clients. Any other answer than 200 is an error.
+func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (readRun, error) {
+	transport := &http.Transport{MaxIdleConnsPerHost: readClients}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	began := time.Now().Add(time.Duration(float64(b.duration) * warmUp))
+	end := began.Add(b.duration)
+	var mu sync.Mutex
+	var failures []error
+	var latencies []time.Duration
+	var clients sync.WaitGroup
+	for i := range readClients {
+		clients.Go(func() {
+			var own []time.Duration
+			var err error
+			for n := i; err == nil && time.Now().Before(end); n++ {
+				sent := time.Now()
+				err = s.read(ctx, client, token, r.paths[n%len(r.paths)])
+				if now := time.Now(); now.After(began) && now.Before(end) {
+					own = append(own, now.Sub(sent))
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			latencies, failures = append(latencies, own...), append(failures, err)
+		})
+	}
+	time.Sleep(time.Until(began))
+	server, postgres := s.cpuTimes()
+	time.Sleep(time.Until(end))
+	serverEnd, postgresEnd := s.cpuTimes()
+	clients.Wait()
+	if err := cmp.Or(failures...); err != nil {
+		return readRun{}, err
+	}
+	if len(latencies) == 0 {
+		return readRun{}, errors.New("no request was answered in time")
+	}
+	slices.Sort(latencies)
+	n := len(latencies)
+	return readRun{
+		perSecond: float64(n) / b.duration.Seconds(), p50: latencies[n/2], p99: latencies[n*99/100],
+		cpu: (serverEnd - server) / time.Duration(n), postgresCPU: (postgresEnd - postgres) / time.Duration(n),
+	}, nil
+}
+
+// read sends a GET request and reads the answer.
+func (s *server) read(ctx context.Context, client *http.Client, token, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v1"+path, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		content, _ := io.ReadAll(response.Body) // the status is the error
+		return fmt.Errorf("GET %s: status %d: %s", path, response.StatusCode, content)
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+// reads adds a row with the medians of the runs.
+func (t *table) reads(name string, runs []readRun) {
+	figures := make([]float64, 0, len(runs))
+	for _, run := range runs {
+		figures = append(figures, run.perSecond)
+	}
+	slices.Sort(figures)
+	t.readRows = append(t.readRows, fmt.Sprintf("| %s | %.0f (%.0f to %.0f) | %.1f | %.1f | %.0f | %.0f |", name,
+		figures[len(figures)/2], figures[0], figures[len(figures)-1],
+		median(runs, func(r readRun) float64 { return ms(r.p50) }), median(runs, func(r readRun) float64 { return ms(r.p99) }),
+		median(runs, func(r readRun) float64 { return float64(r.cpu.Microseconds()) }),
+		median(runs, func(r readRun) float64 { return float64(r.postgresCPU.Microseconds()) })))
+}
+
+func median(runs []readRun, of func(readRun) float64) float64 {
+	var all []float64
+	for _, run := range runs {
+		all = append(all, of(run))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}

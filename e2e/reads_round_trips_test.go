@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/app/demo"
+	"omnirapeutic/e2e/harness"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/db/wireproxy"
+)
+
+// maxReadRoundTrips is the number of round trips to the database for which a read may wait: two for
+// its statements, with BEGIN, and one for its record in the audit trail.
+const maxReadRoundTrips = 3
+
+// readsWithMoreRoundTrips are the reads that wait for more.
+var readsWithMoreRoundTrips = map[string]int{
+	"listUserPatients": 4, "getAppointment": 4, "listAppointments": 4, "reportUtilization": 4,
+	"listBillingClaims": 5, "countConflicts": 7, "exportVisits": 7, "listUserSessions": 7,
+	"downloadBillingExportCsv": 7, "downloadBillingExportJson": 7, "downloadBillingExportX12": 7,
+	"listSessionVersions": 7, "listSignatures": 7, "getNote": 8, "exportAuditEvents": 11,
+	"getSession": 13, "listSessions": 15, "listBillingLines": 26, "reconcileBilling": 26,
+}
+
+// TestReadsTakeFewRoundTrips counts the round trips to the database for each GET of the contract, with
+// its example on the demo practice.
+func TestReadsTakeFewRoundTrips(t *testing.T) {
+	t.Parallel()
+	database := loadedDemo.New(t)
+	proxy := wireproxy.Start(t, database.AppURL)
+	c, practice := openPracticeOn(t, database, dbtest.Through(proxy.URL), dbtest.WithMaxConns(1))
+	answer := c.As("").Post(t, "/auth/login", harness.Body{"email": demo.Emails()[0], "password": demo.Password}).OK(t)
+	admin := c.As(answer.Text("accessToken"))
+	pool := practice.Database.Pool()
+	waits := func() int {
+		require.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 0 }, harness.Soon, time.Millisecond)
+		return proxy.RoundTrips() - proxy.LoneCommits()
+	}
+	for _, r := range shownRequests(t, c) {
+		if r.method != http.MethodGet || refusedInTheDemo[r.operation] != "" || r.operation == "listenToEvents" {
+			continue
+		}
+		execute(t, admin, r) // prepares the statements
+		before := waits()
+		require.Less(t, execute(t, admin, r).Status, http.StatusBadRequest, r.operation)
+		most := max(maxReadRoundTrips, readsWithMoreRoundTrips[r.operation])
+		assert.LessOrEqual(t, waits()-before, most, r.operation)
+	}
+}
