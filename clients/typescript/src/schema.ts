@@ -3213,9 +3213,9 @@ export interface paths {
          * Verify the ledger and the audit trail
          * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
-         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one, whatever its mode is.
+         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one, in its own mode.
          *
-         *     The mode `INCREMENTAL` checks only what has changed since the last verification without a problem: authorizations with new ledger entries, and new events of the audit trail. It is faster, and does not find older data that were changed in the database.
+         *     The mode `INCREMENTAL` checks only changes since the last verification without a problem: authorizations with new ledger entries, and new events of the audit trail. It is faster, and does not find older data that were changed in the database.
          *
          *     Permission: `authorization:verify`.
          */
