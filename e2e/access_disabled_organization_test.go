@@ -192,7 +192,7 @@ func TestBackgroundWorkOfADisabledOrganization(t *testing.T) {
 	authorization := c.Authorize(t, 100)
 	c.Book(t, c.Booking(authorization, c.AddPractitioner(t), c.Clock.Now().Add(time.Hour).Truncate(time.Minute),
 		time.Hour))
-	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60}).ReservationID(t)
+	c.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 2, "expiresInSeconds": 60}).ReservationID(t)
 	for moved := int64(1); moved > 0; {
 		var err error
 		moved, err = c.App.Events.Relay(t.Context())
