@@ -314,7 +314,7 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 	book(0)()
 	alone := statements(func() { book(1)() })
 	require.Equal(t, []string{
-		"LOCK write_lock", "SELECT set_config", "SELECT authorizations", "SELECT service_codes",
+		"LOCK write_lock", "SELECT authorizations", "SELECT service_codes",
 		"SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT outbox",
@@ -341,8 +341,9 @@ func TestAppointmentStatementsOfABatch(t *testing.T) {
 		})
 	}
 	require.Equal(t, []string{
-		"LOCK write_lock", "SELECT set_config", "SELECT appointments", "SELECT appointment_patients",
-		"SELECT appointment_practitioners",
+		"LOCK write_lock",
+		"SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners", // of the first, with BEGIN
+		"SELECT appointments", "SELECT appointment_patients", "SELECT appointment_practitioners", // of the others
 		"SELECT authorizations", "SELECT unit_reservations", "SELECT service_codes", "SELECT appointment_practitioners",
 		"UPDATE authorizations", "INSERT unit_reservations", "INSERT unit_entries", "INSERT outbox",
 		"INSERT appointments", "INSERT appointment_patients", "INSERT appointment_practitioners", "INSERT sessions",

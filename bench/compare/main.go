@@ -11,8 +11,9 @@
 //	go run ./bench/compare -apart                # the same, each with its own share of a processor (Linux, root)
 //	go run ./bench/compare -pgbench              # shared, against PostgreSQL alone
 //	go run ./bench/compare -reads -duration 2s   # reads on a filled practice, in turn with -against another binary
+//	go run ./bench/compare -commands -duration 2s # changes of units and appointments, in turn with -against another binary
 //
-// The last seven can be combined and replace the comparisons. The command needs PostgreSQL's
+// All but the first can be combined and replace the comparisons. The command needs PostgreSQL's
 // programs, including pgbench. It writes to a folder below the system's temporary one, and removes
 // it.
 package main
@@ -45,10 +46,12 @@ func main() {
 	flag.BoolVar(&b.separate, "apart", false, "measure one server against two, each with its own share of a processor")
 	flag.BoolVar(&b.alone, "pgbench", false, "measure PostgreSQL alone with the same statements")
 	flag.BoolVar(&b.reading, "reads", false, "measure reads on a filled practice")
-	flag.StringVar(&b.against, "against", "", "the binary of another version, which -reads measures in turn")
+	flag.BoolVar(&b.commanding, "commands", false, "measure changes of units and appointments, with their costs")
+	flag.StringVar(&b.logLevel, "log-level", "info", "the servers' log level of -commands")
+	flag.StringVar(&b.against, "against", "", "the binary of another version, which -reads and -commands measure in turn")
 	flag.StringVar(&b.only, "only", "", "measure only the reads of -reads that begin with this path")
 	flag.StringVar(&b.profiles, "profiles", "", "a folder for CPU profiles of -reads")
-	flag.IntVar(&b.rounds, "rounds", 5, "rounds of -reads")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of -reads and -commands")
 	flag.IntVar(&b.size.patients, "patients", 2_000, "patients of -reads")
 	flag.IntVar(&b.size.authorizations, "authorizations", 4_000, "authorizations of -reads")
 	flag.IntVar(&b.size.appointments, "appointments", 100_000, "appointments of -reads")
@@ -69,6 +72,8 @@ type bench struct {
 	alone                bool
 	plots, keep          string
 
+	commanding    bool
+	logLevel      string
 	reading       bool
 	against, only string
 	profiles      string
@@ -96,7 +101,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	t := &table{}
 	// Partial results are useful too.
 	defer func() { t.print(os.Stdout) }()
-	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone && !b.reading {
+	if !b.curve && !b.large && !b.stalls && !b.paired && !b.separate && !b.alone && !b.reading && !b.commanding {
 		for _, part := range []func(context.Context, *table) error{b.modes, b.pairs, b.apart, b.stall, b.noOp, b.bare} {
 			if err := part(ctx, t); err != nil {
 				return err
@@ -112,6 +117,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{b.separate, b.apart},
 		{b.alone, b.bare},
 		{b.reading, b.measureReads},
+		{b.commanding, b.measureCommands},
 		{b.large, b.compareLarge},
 		{b.curve, b.clients},
 	} {

@@ -81,8 +81,8 @@ func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
 		return err
 	}
 	var servers []*server
-	for _, program := range slices.DeleteFunc([]string{b.program, b.against}, func(p string) bool { return p == "" }) {
-		measured, err := startProgram(ctx, program, "OMNI_DATABASE_URL="+s.databaseURL(programRole),
+	for _, program := range b.programs() {
+		measured, err := startProgram(ctx, program, os.Stderr, "OMNI_DATABASE_URL="+s.databaseURL(programRole),
 			"OMNI_DB_AUTO_MIGRATE=false")
 		if err != nil {
 			return err

@@ -43,7 +43,14 @@ type server struct {
 
 // serve starts the program with a data folder and its private PostgreSQL.
 func (b *bench) serve(ctx context.Context, data string, settings ...string) (*server, error) {
-	s, err := b.start(ctx, append([]string{"OMNI_DATA_DIR=" + data}, settings...)...)
+	return b.serveProgram(ctx, b.program, os.Stderr, data, settings...)
+}
+
+// serveProgram is [bench.serve] for any version of the program.
+func (*bench) serveProgram(
+	ctx context.Context, program string, log *os.File, data string, settings ...string,
+) (*server, error) {
+	s, err := startProgram(ctx, program, log, append([]string{"OMNI_DATA_DIR=" + data}, settings...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +69,11 @@ func (b *bench) serve(ctx context.Context, data string, settings ...string) (*se
 
 // start starts the program and waits until it is ready.
 func (b *bench) start(ctx context.Context, settings ...string) (*server, error) {
-	return startProgram(ctx, b.program, settings...)
+	return startProgram(ctx, b.program, os.Stderr, settings...)
 }
 
-// startProgram starts any version of the program and waits until it is ready.
-func startProgram(ctx context.Context, program string, settings ...string) (*server, error) {
+// startProgram starts any version of the program and waits until it is ready. The log receives what it prints.
+func startProgram(ctx context.Context, program string, log *os.File, settings ...string) (*server, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -76,11 +83,11 @@ func startProgram(ctx context.Context, program string, settings ...string) (*ser
 		return nil, err
 	}
 	s := &server{url: "http://" + address, profiles: "http://" + profiles + "/debug/pprof/profile"}
-	s.command = exec.CommandContext(ctx, program, "serve") //nolint:gosec // our own program
+	s.command = exec.CommandContext(ctx, program, "serve")
 	s.command.Env = append(append(os.Environ(), "OMNI_ADDR="+address, "OMNI_METRICS_ADDR="+profiles,
 		"OMNI_LOG_LEVEL=error"), settings...)
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
-	s.command.Stderr = os.Stderr
+	s.command.Stdout, s.command.Stderr = log, log
 	began := time.Now()
 	if err := s.command.Start(); err != nil {
 		return nil, err

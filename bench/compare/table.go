@@ -12,13 +12,14 @@ import (
 
 // table collects measurements.
 type table struct {
-	rows     []string
-	readRows []string
-	targets  []string
-	notes    []string
-	measured map[string]loadtest.Result // shared, by scenario
-	machine  loadtest.Machine           // machine of the first run
-	postgres string                     // version, if known
+	rows        []string
+	readRows    []string
+	commandRows []string
+	targets     []string
+	notes       []string
+	measured    map[string]loadtest.Result // shared, by scenario
+	machine     loadtest.Machine           // machine of the first run
+	postgres    string                     // version, if known
 }
 
 // shared records a scenario in the default mode and its targets.
@@ -105,6 +106,8 @@ func (t *table) print(out io.Writer) {
 	}
 	section("| what | clients | accepted/s | failed | p50 ms | p95 ms | p99 ms | server MB |\n| --- | ---: | ---: | ---: "+
 		"| ---: | ---: | ---: | ---: |", t.rows)
+	section("| command | clients | accepted/s | failed | p50 ms | p99 ms | server CPU µs | PostgreSQL CPU µs | WAL kB |\n"+
+		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", t.commandRows)
 	section("| read | requests/s | p50 ms | p99 ms | server CPU µs/request | PostgreSQL CPU µs/request |\n| --- | ---: | ---: "+
 		"| ---: | ---: | ---: |", t.readRows)
 	section("| target | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)

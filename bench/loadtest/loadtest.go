@@ -72,6 +72,10 @@ type Options struct {
 	// answers, and latency counts from the time a request was due.
 	Rate float64
 
+	// Measure is called when the load begins, warm-up included, and returns a function that is called when
+	// it ends. It may be nil.
+	Measure func() (stop func())
+
 	Progress io.Writer // receives progress; may be nil
 	Mode     string    // free text for the result, such as "shared transactions"
 }
@@ -122,7 +126,13 @@ func run(ctx context.Context, o Options, s Scenario, transport http.RoundTripper
 	retries := watchRetries(ctx, to)
 	usage := watchMemory(o.Processes)
 	l := newLoad(o, s, to, accounts)
-	l.run(ctx)
+	if o.Measure == nil {
+		l.run(ctx)
+	} else {
+		stop := o.Measure()
+		l.run(ctx)
+		stop()
+	}
 	r.ServerPeakMemoryBytes = usage.peak()
 	r.Retries, r.RetrySeries = retries.stop(ctx, l.from)
 

@@ -15,7 +15,8 @@ import (
 // the other, and the results are written together. It does no I/O.
 type bookingState struct {
 	records
-	expanded map[uuid.UUID]request // the requests with a part for each appointment, by call
+	prefetched appointmentReading
+	expanded   map[uuid.UUID]request // the requests with a part for each appointment, by call
 
 	changed  []record.Key        // appointments to write, each once
 	shrunk   map[record.Key]bool // appointments that lose a participant

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/record"
 )
@@ -36,9 +37,11 @@ func (s *commands) handler() command.Handler[request, *bookingState, verdict] {
 	return command.Handler[request, *bookingState, verdict]{
 		Name:   "appointments",
 		Weight: func(request) int { return weight },
-		Load: func(ctx context.Context, _ *bookingState, requests []request) (*bookingState, error) {
-			return s.load(ctx, requests)
+		Prefetch: func(first []request) (*bookingState, []db.Query) {
+			state := &bookingState{prefetched: appointmentReading{keys: namedIn(first)}}
+			return state, state.prefetched.queries()
 		},
+		Load:   s.load,
 		Decide: (*bookingState).decide,
 		Save:   s.save,
 		Answer: func(v verdict) any { return storedVerdictOf(v) },
@@ -92,10 +95,26 @@ func (s *commands) execute(ctx context.Context, r request) (verdict, error) {
 	return v, nil
 }
 
-// readNamed reads the appointments of the requests, and for requests on several
-// appointments all of their series or authorization. It returns the appointments, and the requests with a part for
-// each of them.
-func (s *commands) readNamed(ctx context.Context, requests []request) (map[record.Key]Appointment, []request, error) {
+// namedIn returns the keys of the appointments that the requests name, in order.
+func namedIn(requests []request) []record.Key {
+	named := map[record.Key]bool{}
+	for _, r := range requests {
+		if r.kind == book || r.kind == transfer {
+			continue
+		}
+		for _, part := range append(r.parts, r) {
+			named[part.key()] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(named), record.Key.Compare)
+}
+
+// readNamed reads the appointments of the requests that were not prefetched, and for requests on
+// several appointments all of their series or authorization. It returns the appointments, and the requests with
+// a part for each of them.
+func (s *commands) readNamed(
+	ctx context.Context, prefetched appointmentReading, requests []request,
+) (map[record.Key]Appointment, []request, error) {
 	named := map[record.Key]bool{}
 	backed, err := s.store.backed(ctx, requests)
 	if err != nil {
@@ -103,16 +122,8 @@ func (s *commands) readNamed(ctx context.Context, requests []request) (map[recor
 	}
 	var several []record.Key
 	for i, r := range requests {
-		switch r.kind {
-		case book:
-		case transfer:
-			for _, key := range backed[i] {
-				named[key] = true
-			}
-		default:
-			for _, part := range append(r.parts, r) {
-				named[part.key()] = true
-			}
+		for _, key := range backed[i] {
+			named[key] = true
 		}
 		if r.scope.several() {
 			several = append(several, r.key())
@@ -127,9 +138,18 @@ func (s *commands) readNamed(ctx context.Context, requests []request) (map[recor
 			named[record.Of(key.OrganizationID, id)] = true
 		}
 	}
+	for _, key := range namedIn(requests) {
+		named[key] = true
+	}
+	for _, key := range prefetched.keys {
+		delete(named, key)
+	}
 	existing, err := s.store.several(ctx, slices.SortedFunc(maps.Keys(named), record.Key.Compare))
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, a := range prefetched.appointments() {
+		existing[a.key()] = a
 	}
 	return existing, spreadTransfers(spread(requests, members, existing), backed, existing), nil
 }
@@ -137,7 +157,7 @@ func (s *commands) readNamed(ctx context.Context, requests []request) (map[recor
 // load reads the state that the requests may need, in a fixed number of statements: the
 // appointments with their participants, the ledger, the directory's rules, and other
 // appointments.
-func (s *commands) load(ctx context.Context, requests []request) (*bookingState, error) {
+func (s *commands) load(ctx context.Context, prefetched *bookingState, requests []request) (*bookingState, error) {
 	state := &bookingState{
 		records: records{
 			now: s.now(), appointments: map[record.Key]Appointment{}, sessions: map[record.Key]Session{},
@@ -145,7 +165,10 @@ func (s *commands) load(ctx context.Context, requests []request) (*bookingState,
 		},
 		expanded: map[uuid.UUID]request{}, shrunk: map[record.Key]bool{}, edited: map[record.Key]bool{},
 	}
-	existing, expanded, err := s.readNamed(ctx, requests)
+	if prefetched != nil {
+		state.prefetched = prefetched.prefetched
+	}
+	existing, expanded, err := s.readNamed(ctx, state.prefetched, requests)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (s *CorrectionService) PreviewCorrection(
 	}
 	return db.Snapshot(ctx, s.Database, "sessions.preview-correction",
 		func(ctx context.Context) (CorrectionPreview, error) {
-			state, err := s.load(ctx, []request{r})
+			state, err := s.load(ctx, nil, []request{r})
 			if err != nil {
 				return CorrectionPreview{}, err
 			}

@@ -53,7 +53,7 @@ func (s *BookingService) Preview(ctx context.Context, p Proposal) (Preview, erro
 		return Preview{}, err
 	}
 	v, err := db.Snapshot(ctx, s.Database, "appointments.preview", func(ctx context.Context) (verdict, error) {
-		d, err := s.load(ctx, []request{r})
+		d, err := s.load(ctx, nil, []request{r})
 		if err != nil {
 			return verdict{}, err
 		}
@@ -204,7 +204,7 @@ func (s *BookingService) alternatives(ctx context.Context, r request, reasons []
 // readSearch reads the records around the requested time.
 func (s *BookingService) readSearch(ctx context.Context, r request, others bool) (*alternativeSearch, error) {
 	v := &alternativeSearch{records: records{now: s.now(), occupied: occupied{}}, request: r}
-	existing, _, err := s.readNamed(ctx, []request{r})
+	existing, _, err := s.readNamed(ctx, appointmentReading{}, []request{r})
 	if err != nil {
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func (s *RenewalService) scheduledOn(ctx context.Context, authorization uuid.UUI
 		return nil, err
 	}
 	r := request{kind: transfer, caller: caller, transfer: &Transfer{From: authorization}}
-	existing, requested, err := s.readNamed(ctx, []request{r})
+	existing, requested, err := s.readNamed(ctx, appointmentReading{}, []request{r})
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (s *RenewalService) PreviewMove(ctx context.Context, t Transfer) (Moved, er
 	}
 	r = r.withFirstDay(s.now())
 	v, err := db.Snapshot(ctx, s.Database, "appointments.preview-move", func(ctx context.Context) (verdict, error) {
-		d, err := s.load(ctx, []request{r})
+		d, err := s.load(ctx, nil, []request{r})
 		if err != nil {
 			return verdict{}, err
 		}

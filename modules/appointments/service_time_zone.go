@@ -103,8 +103,7 @@ func (s *RenewalService) withOtherServiceDate(ctx context.Context, zone *time.Lo
 	scheduled = slices.DeleteFunc(scheduled, func(a Appointment) bool {
 		return calendar.DateIn(a.Start, a.zone(zone)) == a.ServiceDate
 	})
-	var found []Appointment
-	return found, s.store.withParticipants(ctx, scheduled, func(a Appointment) { found = append(found, a) })
+	return s.store.withParticipants(ctx, scheduled)
 }
 
 // moveServiceDates sets the service dates of the appointments of [RenewalService.withOtherServiceDate] to those in the

@@ -63,74 +63,114 @@ func lookUp[Row any](ctx context.Context, keys []record.Key, query string) ([]Ro
 	return rows, err
 }
 
-// several returns the existing appointments with their participants, in two round
-// trips. Indexes: the primary keys.
-func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]Appointment, error) {
-	rows, err := lookUp[Appointment](ctx, keys, `
-		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-		CROSS JOIN LATERAL (
-			SELECT * FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`)
-	if err != nil {
-		return nil, err
-	}
-	found := make(map[record.Key]Appointment, len(rows))
-	return found, s.withParticipants(ctx, rows, func(a Appointment) { found[a.key()] = a })
+// appointmentReading reads appointments with their participants.
+type appointmentReading struct {
+	keys     []record.Key
+	rows     []Appointment
+	patients []participantRow
+	staff    []staffRow
 }
 
-// withParticipants calls found with each appointment and its participants, in order. It needs one
-// round trip.
-func (store) withParticipants(ctx context.Context, rows []Appointment, found func(Appointment)) error {
-	at := make(map[record.Key]*Appointment, len(rows))
-	keys := make([]record.Key, len(rows))
-	for i := range rows {
-		keys[i] = rows[i].key()
-		at[keys[i]] = &rows[i]
-	}
-	if len(keys) == 0 {
+// staffRow is the row of a practitioner's part in an appointment.
+type staffRow struct {
+	OrganizationID, AppointmentID, PractitionerID uuid.UUID
+	WorkedStartsAt, WorkedEndsAt                  *time.Time
+}
+
+// queries returns the queries that look up the keys, for one round trip; none without keys. Indexes: the
+// primary keys.
+func (r *appointmentReading) queries() []db.Query {
+	r.rows = make([]Appointment, 0, len(r.keys))
+	if len(r.keys) == 0 {
 		return nil
 	}
-	type staffRow struct {
-		OrganizationID, AppointmentID, PractitionerID uuid.UUID
-		WorkedStartsAt, WorkedEndsAt                  *time.Time
+	return append([]db.Query{db.Into(&r.rows, `
+		SELECT a.* FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointments t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) a`,
+		db.KeyColumns(r.keys)...)}, r.participants()...)
+}
+
+// participants returns the queries that look up the participants only.
+func (r *appointmentReading) participants() []db.Query {
+	r.patients, r.staff = make([]participantRow, 0, len(r.keys)), make([]staffRow, 0, len(r.keys))
+	if len(r.keys) == 0 {
+		return nil
 	}
-	patients, staff := make([]participantRow, 0, len(keys)), make([]staffRow, 0, len(keys))
-	columns := db.KeyColumns(keys)
-	err := db.ReadAll(ctx, db.Into(&patients, `
+	columns := db.KeyColumns(r.keys)
+	return []db.Query{db.Into(&r.patients, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_patients t WHERE t.organization_id = k.organization_id
 				AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`, columns...), db.Into(&staff, `
+		ORDER BY p.position`, columns...), db.Into(&r.staff, `
 		SELECT p.organization_id, p.appointment_id, p.practitioner_id, p.worked_starts_at, p.worked_ends_at
 		FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_practitioners t WHERE t.organization_id = k.organization_id
 				AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`, columns...))
-	if err != nil {
-		return err
+		ORDER BY p.position`, columns...)}
+}
+
+// appointments returns the appointments that were read, in the order of their rows.
+func (r *appointmentReading) appointments() []Appointment {
+	at := make(map[record.Key]*Appointment, len(r.rows))
+	for i := range r.rows {
+		at[r.rows[i].key()] = &r.rows[i]
 	}
-	for _, p := range patients {
+	for _, p := range r.patients {
 		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
 		participant := p.participant()
 		participant.Own = worked(p.WorkedStartsAt, p.WorkedEndsAt)
 		a.Patients = append(a.Patients, participant)
 	}
-	for _, p := range staff {
+	for _, p := range r.staff {
 		a := at[record.Of(p.OrganizationID, p.AppointmentID)]
 		a.Practitioners = append(a.Practitioners, p.PractitionerID)
 		a.Worked = worked(p.WorkedStartsAt, p.WorkedEndsAt)
 	}
-	for _, a := range rows {
+	for i := range r.rows {
+		a := &r.rows[i]
 		a.Span = a.Span.utc()
 		for i := range a.Patients {
 			if p := &a.Patients[i]; p.Own != nil && *p.Own == a.Occupied() {
 				p.Own = nil
 			}
 		}
-		found(a)
 	}
-	return nil
+	return r.rows
+}
+
+// several returns the existing appointments with their participants, in one round trip.
+func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]Appointment, error) {
+	r := appointmentReading{keys: keys}
+	if len(keys) == 0 {
+		return map[record.Key]Appointment{}, nil
+	}
+	if err := db.ReadAll(ctx, r.queries()...); err != nil {
+		return nil, err
+	}
+	found := make(map[record.Key]Appointment, len(r.rows))
+	for _, a := range r.appointments() {
+		found[a.key()] = a
+	}
+	return found, nil
+}
+
+// withParticipants returns the appointments with their participants, in one round trip.
+func (store) withParticipants(ctx context.Context, rows []Appointment) ([]Appointment, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	r := appointmentReading{rows: rows, keys: make([]record.Key, len(rows))}
+	for i, a := range rows {
+		r.keys[i] = a.key()
+	}
+	err := db.ReadAll(ctx, r.participants()...)
+	if err != nil {
+		return nil, err
+	}
+	return r.appointments(), nil
 }
 
 // slotRow is a slot with its participant.

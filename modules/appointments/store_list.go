@@ -76,8 +76,7 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	if err != nil {
 		return nil, err
 	}
-	var found []Appointment
-	return found, s.withParticipants(ctx, rows, func(a Appointment) { found = append(found, a) })
+	return s.withParticipants(ctx, rows)
 }
 
 // scheduled returns the SCHEDULED appointments of the caller's organization, sorted by start,

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
@@ -38,8 +37,13 @@ type listRef struct {
 func distinct(records []trail.Subject) []trail.Subject {
 	sorted := slices.Clone(records)
 	slices.SortFunc(sorted, func(a, b trail.Subject) int {
-		return cmp.Or(strings.Compare(a.Type, b.Type), bytes.Compare(a.PatientID[:], b.PatientID[:]),
-			bytes.Compare(a.ID[:], b.ID[:]))
+		if order := strings.Compare(a.Type, b.Type); order != 0 {
+			return order
+		}
+		if order := bytes.Compare(a.PatientID[:], b.PatientID[:]); order != 0 {
+			return order
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
 	})
 	return slices.Compact(sorted)
 }
@@ -71,11 +75,19 @@ func (l list) hash() Hash {
 
 // sizeOf counts the distinct ids of records and of patients.
 func sizeOf(records []trail.Subject) int {
-	ids, patients := make(map[uuid.UUID]struct{}, len(records)), make(map[uuid.UUID]struct{}, len(records))
-	for _, r := range records {
-		ids[r.ID], patients[r.PatientID] = struct{}{}, struct{}{}
+	ids, patients := make([]uuid.UUID, len(records)), make([]uuid.UUID, 0, len(records))
+	for i, r := range records {
+		ids[i] = r.ID
+		if i == 0 || r.PatientID != records[i-1].PatientID {
+			patients = append(patients, r.PatientID)
+		}
 	}
-	return len(ids) + len(patients)
+	return countDistinct(ids) + countDistinct(patients)
+}
+
+func countDistinct(ids []uuid.UUID) int {
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return len(slices.Compact(ids))
 }
 
 // encodeRecords returns distinct records as JSON: type → patient → ids.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/db"
 )
 
@@ -37,12 +39,21 @@ func PlanOfSearch(ctx context.Context, f Filter, limit int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	statement, values := newSearch(organization, f, nil, true, limit).statement()
+	return plan(ctx, statement, values)
+}
+
+// PlanOfLists returns the plan by which a verification reads lists, in the transaction of the context.
+func PlanOfLists(ctx context.Context, organization uuid.UUID) (string, error) {
+	return plan(ctx, selectLists, organization, db.UUIDs([]uuid.UUID{uuid.New()}))
+}
+
+func plan(ctx context.Context, statement string, values ...any) (string, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return "", err
 	}
-	statement, values := newSearch(organization, f, nil, true, limit).statement()
 	var lines []string
-	err = tx.Raw("EXPLAIN "+statement, values).Scan(&lines).Error
+	err = tx.Raw("EXPLAIN "+statement, values...).Scan(&lines).Error
 	return strings.Join(lines, "\n"), err
 }

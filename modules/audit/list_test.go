@@ -153,12 +153,9 @@ func TestPagesOfTheSearchMergeEventsAndLists(t *testing.T) {
 	require.Subset(t, exported, []int64{1, 41}, "the export itself is recorded")
 }
 
-// TestTheSearchByListsUsesItsIndexes reads the plans under the program's role: row-level security keeps other operators
-// than leakproof ones out of index scans.
-func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
-	t.Parallel()
-	o, organization, records := open(t), uuid.New(), things(3)
-	o.record(t, read(organization, moment, records...))
+// fillLists adds 20,000 reads with lists. A fifth of the lists name the patient.
+func (o *office) fillLists(t *testing.T, organization, patient uuid.UUID) {
+	t.Helper()
 	for _, statement := range []string{
 		`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
 			subject_id, patient_id, address)
@@ -167,7 +164,7 @@ func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
 		`INSERT INTO audit_lists (organization_id, id, day, size, records)
 		 SELECT '` + organization.String() + `', md5(n::text)::uuid, '2026-07-01', 1, '{}' FROM generate_series(1, 20000, 2) n`,
 		`INSERT INTO audit_list_records (organization_id, record_id, as_patient, day, list_id)
-		 SELECT '` + organization.String() + `', CASE WHEN n % 5 = 0 THEN '` + records[0].PatientID.String() + `'::uuid
+		 SELECT '` + organization.String() + `', CASE WHEN n % 5 = 0 THEN '` + patient.String() + `'::uuid
 			ELSE gen_random_uuid() END, true, date '2026-06-30' - n / 1440, md5(n::text)::uuid
 		 FROM generate_series(1, 20000) n`,
 		`ANALYZE audit_events, audit_lists, audit_list_records, audit_seals`,
@@ -175,6 +172,14 @@ func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
 		_, err := o.owner.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
+}
+
+// TestTheSearchByListsUsesItsIndexes reads the plans under the program's role: row-level security keeps other operators
+// than leakproof ones out of index scans.
+func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
+	t.Parallel()
+	o, organization, records := open(t), uuid.New(), things(3)
+	o.fillLists(t, organization, records[0].PatientID)
 	ctx := identity.With(t.Context(), identity.Caller{OrganizationID: organization})
 	for name, test := range map[string]struct {
 		filter  audit.Filter
@@ -205,6 +210,21 @@ func TestTheSearchByListsUsesItsIndexes(t *testing.T) {
 			require.Contains(t, plan, "Incremental Sort", "one day at a time: %s", plan)
 		}
 	}
+}
+
+// TestVerifyProbesTheRowsOfEachList: reading all rows for each list would take quadratic time.
+func TestVerifyProbesTheRowsOfEachList(t *testing.T) {
+	t.Parallel()
+	o, organization := open(t), uuid.New()
+	o.fillLists(t, organization, uuid.New())
+	ctx := identity.With(t.Context(), identity.Caller{OrganizationID: organization})
+	plan, err := db.Snapshot(ctx, o.database, "test", func(ctx context.Context) (string, error) {
+		return audit.PlanOfLists(ctx, organization)
+	})
+	require.NoError(t, err)
+	require.Regexp(t, `audit_list_records_pkey.*\n.*Index Cond: .*record_id = .*as_patient = .*day = .*list_id = `, plan)
+	require.NotContains(t, plan, "Seq Scan", plan)
+	require.Contains(t, plan, "audit_lists_pkey", plan)
 }
 
 // TestVerifyFindsChangedLists changes lists and their rows as the tables' owner, with triggers disabled.

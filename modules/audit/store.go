@@ -68,12 +68,11 @@ const (
 			GROUP BY organization_id`
 	// recordsOfList joins the distinct records and patients of the list l, as k.
 	recordsOfList = `CROSS JOIN LATERAL (
-				SELECT p.key::uuid AS record_id, true AS as_patient
+				SELECT DISTINCT i.id::uuid AS record_id, i.as_patient
 				FROM json_each(l.records::json) t CROSS JOIN json_each(t.value) p
-				UNION
-				SELECT i.id::uuid, false
-				FROM json_each(l.records::json) t CROSS JOIN json_each(t.value) p
-				CROSS JOIN json_array_elements_text(p.value) AS i (id)) k`
+				CROSS JOIN LATERAL (
+					SELECT p.key AS id, true AS as_patient UNION ALL
+					SELECT v.id, false FROM json_array_elements_text(p.value) AS v (id)) i) k`
 )
 
 // listsOf returns the lists of the rows, each once.

@@ -64,6 +64,22 @@ func (store) chainState(ctx context.Context, organization uuid.UUID) (chainState
 	return p, err
 }
 
+// selectLists returns lists with the hash of their stored content and the number of missing rows for the search.
+const selectLists = `
+		WITH l AS MATERIALIZED (
+			SELECT l.*, sha256(convert_to(
+				l.organization_id || E'\n' || to_char(l.day, 'YYYY-MM-DD') || E'\n' || l.records, 'UTF8')) AS hash
+			FROM unnest($2::uuid[]) AS w (id) JOIN audit_lists l ON l.organization_id = $1 AND l.id = w.id
+		)
+		SELECT l.id, l.hash, l.size, CASE WHEN encode(l.hash, 'hex') LIKE replace(l.id::text, '-', '') || '%' THEN (
+			SELECT count(*) FILTER (WHERE ( -- not NOT EXISTS, which reads the whole index for each list
+				SELECT r.list_id FROM audit_list_records r
+				WHERE r.organization_id = l.organization_id AND r.record_id = k.record_id AND r.as_patient = k.as_patient
+				  AND r.day = l.day AND r.list_id = l.id) IS NULL)
+			FROM (SELECT) one ` + recordsOfList + `)
+			ELSE 0 END AS missing
+		FROM l`
+
 // lastSeal returns the last seal up to a position, or the genesis hash. Index: the primary key.
 func (store) lastSeal(ctx context.Context, organization uuid.UUID, upTo int64) (head, error) {
 	found := head{organization, 0, genesis(organization)}
@@ -139,20 +155,7 @@ func (store) lists(ctx context.Context, organization uuid.UUID, ids []uuid.UUID)
 		return nil, err
 	}
 	var found []storedList
-	err = tx.Raw(`
-		WITH l AS MATERIALIZED (
-			SELECT l.*, sha256(convert_to(
-				l.organization_id || E'\n' || to_char(l.day, 'YYYY-MM-DD') || E'\n' || l.records, 'UTF8')) AS hash
-			FROM unnest($2::uuid[]) AS w (id) JOIN audit_lists l ON l.organization_id = $1 AND l.id = w.id
-		)
-		SELECT l.id, l.hash, l.size, CASE WHEN encode(l.hash, 'hex') LIKE replace(l.id::text, '-', '') || '%' THEN (
-			SELECT count(*) FROM (SELECT) one `+recordsOfList+`
-			WHERE NOT EXISTS (
-				SELECT FROM audit_list_records r
-				WHERE r.organization_id = l.organization_id AND r.record_id = k.record_id AND r.as_patient = k.as_patient
-				  AND r.day = l.day AND r.list_id = l.id))
-			ELSE 0 END AS missing
-		FROM l`, organization, db.UUIDs(ids)).Scan(&found).Error
+	err = tx.Raw(selectLists, organization, db.UUIDs(ids)).Scan(&found).Error
 	return found, err
 }
 

@@ -75,10 +75,10 @@ func (s *commands) run(ctx context.Context, c unitCommand) ([]Outcome, error) {
 }
 
 // prefetch returns the query for the authorizations of the commands.
-func (s *commands) prefetch(first []unitCommand) (*unitState, db.Query) {
+func (s *commands) prefetch(first []unitCommand) (*unitState, []db.Query) {
 	state := &unitState{}
 	state.prefetched.keys = keysOf(first)
-	return state, s.store.several(&state.prefetched)
+	return state, []db.Query{s.store.several(&state.prefetched)}
 }
 
 func keysOf(commands []unitCommand) []record.Key {

@@ -68,10 +68,10 @@ type Handler[C Command, State, Result any] struct {
 	Name   string      // in metrics
 	Weight func(C) int // a command's share of the batch limit; nil: each weighs 1
 
-	// Prefetch may be nil. It returns a query that is sent in the round trip that begins the
-	// transaction, and the state that receives its rows and is passed to Load. It gets the commands
+	// Prefetch may be nil. It returns queries that are sent in the round trip that begins the
+	// transaction, and the state that receives their rows and is passed to Load. It gets the commands
 	// that are known before the transaction waits for its lock.
-	Prefetch func(first []C) (State, db.Query)
+	Prefetch func(first []C) (State, []db.Query)
 
 	// Load reads what the commands may need, in the transaction of the context. The state is that of
 	// Prefetch, or the zero value: for work that joins a transaction, Prefetch is not called.
@@ -275,9 +275,9 @@ func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[tas
 	options := append(append(onceOptions(&rows), db.WritesWithCommit(), db.GenericPlans()), a.engine.WaitForBatches()...)
 	if a.Prefetch != nil {
 		first := commandsOf[C](batch.First())
-		options = append(options, db.ReadsWithBegin(organizationsOf(first), func() (query db.Query) {
-			prefetched, query = a.Prefetch(first)
-			return query
+		options = append(options, db.ReadsWithBegin(organizationsOf(first), func() (queries []db.Query) {
+			prefetched, queries = a.Prefetch(first)
+			return queries
 		}))
 	}
 	return db.Serializable(ctx, a.engine.options.Database, a.Name+".batch", func(ctx context.Context) ([]outcome, error) {

@@ -20,12 +20,12 @@ type ahead struct{ values []int64 }
 
 // first begins a transaction with a query of counters.
 func (a *ahead) first(query string, organizations ...uuid.UUID) db.Option {
-	return db.ReadsWithBegin(organizations, func() db.Query {
+	return db.ReadsWithBegin(organizations, func() []db.Query {
 		a.values = []int64{}
-		return db.Query{Statement: query, Row: func(scan func(targets ...any) error) error {
+		return []db.Query{{Statement: query, Row: func(scan func(targets ...any) error) error {
 			a.values = append(a.values, 0)
 			return scan(&a.values[len(a.values)-1])
-		}}
+		}}}
 	})
 }
 

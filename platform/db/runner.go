@@ -47,12 +47,12 @@ type unit struct {
 	readOnly         bool
 	proof            func(ctx context.Context) (bool, error)
 	constraints      []string
-	locks            []string     // tables
-	allOrganizations bool         // see [AllOrganizations]
-	writesWithCommit bool         // see [WritesWithCommit]
-	genericPlans     bool         // see [GenericPlans]
-	organizations    []uuid.UUID  // see [ReadsWithBegin]
-	beginQuery       func() Query // nil: no query is sent with BEGIN
+	locks            []string       // tables
+	allOrganizations bool           // see [AllOrganizations]
+	writesWithCommit bool           // see [WritesWithCommit]
+	genericPlans     bool           // see [GenericPlans]
+	organizations    []uuid.UUID    // see [ReadsWithBegin]
+	beginQueries     func() []Query // nil: no query is sent with BEGIN
 }
 
 // Option configures a unit of work.
@@ -92,15 +92,15 @@ func Locking(table string) Option {
 	return func(u *unit) { u.locks = append(u.locks, table) }
 }
 
-// ReadsWithBegin sends a query in the round trip that begins the transaction, after its
-// locks. It is for work that knows its first query before it has to wait. The query's
+// ReadsWithBegin sends queries in the round trip that begins the transaction, after its
+// locks. It is for work that knows its first queries before it has to wait. The
 // organizations become part of the transaction's, with the same requirements as
 // for [Admit].
 //
-// The query is built for each attempt, and its rows are read before the body begins. It
-// is not run for work that joins a transaction, whose body must read by itself.
-func ReadsWithBegin(organizations []uuid.UUID, query func() Query) Option {
-	return func(u *unit) { u.organizations, u.beginQuery = organizations, query }
+// The queries are built for each attempt, and their rows are read before the body begins.
+// They are not run for work that joins a transaction, whose body must read by itself.
+func ReadsWithBegin(organizations []uuid.UUID, queries func() []Query) Option {
+	return func(u *unit) { u.organizations, u.beginQueries = organizations, queries }
 }
 
 // GenericPlans makes PostgreSQL plan each prepared statement once per connection, not for each

@@ -176,7 +176,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if !o.ReadOnly && !isWritable(c.Conn.Conn()) {
 		return nil, errReadOnlySession
 	}
-	if len(a.unit.locks) > 0 || a.unit.beginQuery != nil {
+	if len(a.unit.locks) > 0 || a.unit.beginQueries != nil {
 		if err := c.beginNow(ctx, a, o); err != nil {
 			return nil, err
 		}
@@ -223,9 +223,9 @@ func (c connection) beginNow(ctx context.Context, a *attempt, o driver.TxOptions
 	return err
 }
 
-// queueBegin adds the statements that begin a transaction to the batch. It returns the query of
-// [ReadsWithBegin], which is the last of them if there is one.
-func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions) Query {
+// queueBegin adds the statements that begin a transaction to the batch. It returns the queries of
+// [ReadsWithBegin], which are the last of them.
+func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions) []Query {
 	batch.Queue(beginStatement(o))
 	if len(a.unit.locks) > 0 {
 		batch.Queue(a.lockTimeoutStatement())
@@ -235,10 +235,12 @@ func (c connection) queueBegin(batch *pgx.Batch, a *attempt, o driver.TxOptions)
 	}
 	statement, arguments := a.timeoutSettings(c.Conn.Conn())
 	batch.Queue(statement, asAny(arguments)...)
-	var first Query
-	if a.unit.beginQuery != nil {
-		first = a.unit.beginQuery()
-		batch.Queue(first.Statement, first.Arguments...)
+	var first []Query
+	if a.unit.beginQueries != nil {
+		first = a.unit.beginQueries()
+	}
+	for _, q := range first {
+		batch.Queue(q.Statement, q.Arguments...)
 	}
 	return first
 }
@@ -253,7 +255,7 @@ func asAny(texts []string) []any {
 
 // readBegin reads the results of [connection.queueBegin].
 func (c connection) readBegin(
-	ctx context.Context, a *attempt, results pgx.BatchResults, first Query, began time.Time,
+	ctx context.Context, a *attempt, results pgx.BatchResults, first []Query, began time.Time,
 ) error {
 	_, err := results.Exec()
 	if err == nil && len(a.unit.locks) > 0 {
@@ -268,9 +270,11 @@ func (c connection) readBegin(
 	if err == nil {
 		_, err = results.Exec() // the organizations and the timeouts
 	}
-	if err == nil && a.unit.beginQuery != nil {
-		a.at = bodyPhase
-		err = first.readRows(ctx, c.Conn.Conn(), results.Query, c.log.Trace)
+	for _, q := range first {
+		if err == nil {
+			a.at = bodyPhase
+			err = q.readRows(ctx, c.Conn.Conn(), results.Query, c.log.Trace)
+		}
 	}
 	return err
 }
