@@ -533,7 +533,7 @@ func (s *recording) recordDirectory(admin harness.Caller) {
 		harness.Body{
 			"name": "West Clinic", "kind": "CLINIC", "timeZone": "America/Los_Angeles",
 			"address": harness.Body{
-				"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "postalCode": "90001-1234",
+				"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "zip": "90001-1234",
 			},
 			"coordinates": harness.Body{"latitude": 33.97, "longitude": -118.25},
 		}))

@@ -32,13 +32,13 @@ func TestLocationIsChanged(t *testing.T) {
 	path := "/locations/" + c.Admin().Post(t, "/locations", harness.Body{
 		"name": "West Clinic", "kind": "CLINIC", "placeOfService": "49", "timeZone": "America/Los_Angeles",
 		"address": harness.Body{
-			"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "postalCode": "90001-1234",
+			"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "zip": "90001-1234",
 		},
 		"coordinates": harness.Body{"latitude": 33.97, "longitude": -118.25},
 	}).Created(t).String()
 	changed := c.Admin().Patch(t, path, harness.Body{"coordinates": nil, "active": false}).OK(t)
 	require.Nil(t, changed.Body["coordinates"])
-	require.Equal(t, "90001-1234", changed.Body["address"].(map[string]any)["postalCode"])
+	require.Equal(t, "900011234", changed.Body["address"].(map[string]any)["zip"])
 	require.Equal(t, "49", changed.Text("placeOfService"))
 	require.Equal(t, false, changed.Body["active"])
 	changed = c.Admin().Patch(t, path, harness.Body{"timeZone": nil, "address": nil}).OK(t)
@@ -53,6 +53,7 @@ func TestInvalidLocationsAreRefused(t *testing.T) {
 	for field, value := range map[string]any{
 		"placeOfService": "98", "timeZone": "America/Nowhere", "kind": "PARK", "name": "",
 		"coordinates": harness.Body{"latitude": 91, "longitude": 0},
+		"address":     harness.Body{"line1": "1 Pier Ave", "city": "Los Angeles", "state": "CA", "zip": "9000"},
 	} {
 		b := harness.Body{"name": "Clinic", "kind": "CLINIC"}
 		b[field] = value

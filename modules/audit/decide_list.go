@@ -192,15 +192,16 @@ func (k *knownLists) get(id uuid.UUID) (Hash, bool) {
 	return hash, exists
 }
 
-// add adds the lists without missing rows.
+// add adds the lists without missing rows, as long as there is room. It forgets none, because another
+// section may be about to compare its events with a known list.
 func (k *knownLists) add(lists []storedList) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.hashes == nil || len(k.hashes) > maxKnownLists {
+	if k.hashes == nil {
 		k.hashes = map[uuid.UUID]Hash{}
 	}
 	for _, l := range lists {
-		if l.Missing == 0 {
+		if l.Missing == 0 && len(k.hashes) < maxKnownLists {
 			k.hashes[l.ID] = l.Hash
 		}
 	}

@@ -32,7 +32,7 @@ func (l *Location) normalize(today calendar.Date) []fault.Field {
 			Field: "coordinates.longitude", Code: "range", Message: "must be from -180 to 180 degrees",
 		})
 	}
-	return fieldErrors
+	return append(fieldErrors, l.Address.normalize("address")...)
 }
 
 // outside reports whether the value is not from -limit to limit.

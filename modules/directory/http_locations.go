@@ -37,15 +37,6 @@ func (s *Service) locationRoutes() []httpx.Route {
 	}
 }
 
-// AddressBody is a postal address.
-type AddressBody struct {
-	Line1      string  `json:"line1" validate:"required,max=100,text"`     // The first line.
-	Line2      *string `json:"line2" validate:"omitempty,max=100,text"`    // The second line.
-	City       string  `json:"city" validate:"required,max=60,text"`       // The city.
-	State      string  `json:"state" validate:"required,max=2,text"`       // The state, such as NY.
-	PostalCode string  `json:"postalCode" validate:"required,max=15,text"` // The ZIP code, such as 10001-1234.
-}
-
 // CoordinatesBody is a point on Earth (WGS 84).
 type CoordinatesBody struct {
 	Latitude  float64 `json:"latitude"`  // The latitude in degrees, from -90 to 90.
@@ -63,7 +54,7 @@ type NewLocation struct {
 	// The time zone. Null: the organization's.
 	TimeZone *string `json:"timeZone" validate:"omitempty,max=100"`
 	// The postal address.
-	Address *AddressBody `json:"address"`
+	Address *PostalAddressBody `json:"address"`
 	// The coordinates, for electronic visit verification.
 	Coordinates *CoordinatesBody `json:"coordinates"`
 	// Whether appointments can be booked there. The default is true.
@@ -84,7 +75,7 @@ type LocationChange struct {
 	// The time zone. Null: the organization's.
 	TimeZone patch.Clearable[string] `json:"timeZone" validate:"omitempty,max=100"`
 	// The postal address.
-	Address patch.Clearable[AddressBody] `json:"address"`
+	Address patch.Clearable[PostalAddressBody] `json:"address" validate:"omitempty"`
 	// The coordinates, for electronic visit verification.
 	Coordinates patch.Clearable[CoordinatesBody] `json:"coordinates"`
 	// Whether appointments can be booked there.
@@ -100,7 +91,7 @@ type locationBody struct {
 	// The time zone. It decides the service dates of appointments there. Null: the organization's.
 	TimeZone *string `json:"timeZone"`
 	// The postal address.
-	Address *AddressBody `json:"address"`
+	Address *PostalAddressBody `json:"address"`
 	// The coordinates, for electronic visit verification.
 	Coordinates *CoordinatesBody `json:"coordinates"`
 	// Whether appointments can be booked there.
@@ -113,10 +104,7 @@ func (b locationBody) Location() string { return apiPath + "/locations/" + b.ID.
 func locationBodyOf(l Location) locationBody {
 	b := locationBody{
 		recordBody: recordBody(l.Record), Name: l.Name, Kind: l.Kind, PlaceOfService: l.PlaceOfService,
-		TimeZone: l.TimeZone, Active: l.Active,
-	}
-	if l.Address != (Address{}) {
-		b.Address = new(AddressBody(l.Address))
+		TimeZone: l.TimeZone, Address: postalAddressBodyOf(l.Address), Active: l.Active,
 	}
 	if l.Latitude != nil && l.Longitude != nil {
 		b.Coordinates = &CoordinatesBody{*l.Latitude, *l.Longitude}

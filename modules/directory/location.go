@@ -6,10 +6,10 @@ type Location struct {
 	Record
 	Name           string
 	Kind           LocationKind
-	PlaceOfService string   // the usual code of services there; see [PlacesOfService]
-	TimeZone       *string  // an IANA name; it decides service dates there; nil: the organization's
-	Address        Address  `gorm:"embedded;embeddedPrefix:address_"`
-	Latitude       *float64 // in degrees; given together with Longitude
+	PlaceOfService string        // the usual code of services there; see [PlacesOfService]
+	TimeZone       *string       // an IANA name; it decides service dates there; nil: the organization's
+	Address        PostalAddress `gorm:"embedded;embeddedPrefix:address_"`
+	Latitude       *float64      // in degrees; given together with Longitude
 	Longitude      *float64
 	Active         bool // whether appointments can be booked there
 }
@@ -24,13 +24,6 @@ const (
 	School     LocationKind = "SCHOOL"
 	Telehealth LocationKind = "TELEHEALTH"
 )
-
-// Address is a postal address. The zero value is no address.
-type Address struct {
-	Line1                   string
-	Line2                   *string
-	City, State, PostalCode string
-}
 
 // LocationFilter narrows a list of locations. Zero values match every location.
 type LocationFilter struct {

@@ -16,9 +16,8 @@ var locations = crud[Location, *Location]{
 func (s *Service) CreateLocation(ctx context.Context, n NewLocation) (Location, error) {
 	l := Location{
 		Name: n.Name, Kind: n.Kind, PlaceOfService: cmp.Or(n.PlaceOfService, usualPlacesOfService[n.Kind]),
-		TimeZone: n.TimeZone, Active: n.Active == nil || *n.Active,
+		TimeZone: n.TimeZone, Address: postalAddressOf(n.Address), Active: n.Active == nil || *n.Active,
 	}
-	l.setAddress(n.Address)
 	l.setCoordinates(n.Coordinates)
 	return locations.create(ctx, s, l)
 }
@@ -42,21 +41,13 @@ func (s *Service) ChangeLocation(ctx context.Context, c LocationChange) (Locatio
 		c.PlaceOfService.Apply(&l.PlaceOfService)
 		c.TimeZone.Apply(&l.TimeZone)
 		if c.Address.Given {
-			l.setAddress(c.Address.Value)
+			l.Address = postalAddressOf(c.Address.Value)
 		}
 		if c.Coordinates.Given {
 			l.setCoordinates(c.Coordinates.Value)
 		}
 		c.Active.Apply(&l.Active)
 	})
-}
-
-// setAddress sets the address; nil removes it.
-func (l *Location) setAddress(a *AddressBody) {
-	l.Address = Address{}
-	if a != nil {
-		l.Address = Address(*a)
-	}
 }
 
 // setCoordinates sets the coordinates; nil removes them.

@@ -3891,32 +3891,6 @@ export interface components {
             /** @description The text of the addendum. */
             text: string;
         };
-        /** @description A postal address. */
-        Address: {
-            /** @description The first line. */
-            line1: string;
-            /** @description The second line. */
-            line2: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The state, such as NY. */
-            state: string;
-            /** @description The ZIP code, such as 10001-1234. */
-            postalCode: string;
-        };
-        /** @description A postal address. */
-        AddressInput: {
-            /** @description The first line. */
-            line1: string;
-            /** @description The second line. */
-            line2?: string | null;
-            /** @description The city. */
-            city: string;
-            /** @description The state, such as NY. */
-            state: string;
-            /** @description The ZIP code, such as 10001-1234. */
-            postalCode: string;
-        };
         /** @description The public addresses of this server and its frontend are not configured. */
         AddressesNotConfiguredProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7400,7 +7374,7 @@ export interface components {
             /** @description The time zone. It decides the service dates of appointments there. Null: the organization's. */
             timeZone: string | null;
             /** @description The postal address. */
-            address: components["schemas"]["Address"] | null;
+            address: components["schemas"]["PostalAddress"] | null;
             /** @description The coordinates, for electronic visit verification. */
             coordinates: components["schemas"]["Coordinates"] | null;
             /** @description Whether appointments can be booked there. */
@@ -7420,7 +7394,7 @@ export interface components {
             /** @description The time zone. Null: the organization's. */
             timeZone?: string | null;
             /** @description The postal address. */
-            address?: components["schemas"]["AddressInput"] | null;
+            address?: components["schemas"]["PostalAddressInput"] | null;
             /** @description The coordinates, for electronic visit verification. */
             coordinates?: components["schemas"]["CoordinatesInput"] | null;
             /** @description Whether appointments can be booked there. */
@@ -7750,7 +7724,7 @@ export interface components {
             /** @description The time zone. Null: the organization's. */
             timeZone?: string | null;
             /** @description The postal address. */
-            address?: components["schemas"]["AddressInput"] | null;
+            address?: components["schemas"]["PostalAddressInput"] | null;
             /** @description The coordinates, for electronic visit verification. */
             coordinates?: components["schemas"]["CoordinatesInput"] | null;
             /** @description Whether appointments can be booked there. The default is true. */
@@ -12964,8 +12938,6 @@ export type Account = components['schemas']['Account'];
 export type AccountPage = components['schemas']['AccountPage'];
 export type Addendum = components['schemas']['Addendum'];
 export type AddendumRequest = components['schemas']['AddendumRequest'];
-export type Address = components['schemas']['Address'];
-export type AddressInput = components['schemas']['AddressInput'];
 export type AddressesNotConfiguredProblem = components['schemas']['AddressesNotConfiguredProblem'];
 export type Alert = components['schemas']['Alert'];
 export type AlertNotFoundProblem = components['schemas']['AlertNotFoundProblem'];
