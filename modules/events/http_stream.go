@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/fault"
@@ -63,20 +64,24 @@ func (s *Service) listen(ctx context.Context, in streamRequest, out *httpx.Feed)
 		return err
 	}
 	defer s.streams.remove(watch)
-	opening, err := s.opening(ctx, in.position())
+	opening, newest, err := s.opening(ctx, in.position())
 	if err != nil {
 		return err
 	}
-	if err := out.Send(opening); err != nil {
+	if err := out.Send(httpx.Event{ID: opening.ID, Name: string(opening.Type), Data: opening}); err != nil {
 		return err
 	}
+	if s.streams.start(watch, newest) {
+		s.extend(watch.stream)
+	}
+	filter := streamFilter{types: in.Types, permissions: readable(caller)}
 	after := opening.ID
 	heartbeat := time.NewTicker(s.tuning.Heartbeat)
 	defer heartbeat.Stop()
 	expired, stop := s.untilExpiry(caller)
 	defer stop()
 	for {
-		if after, err = s.catchUpReader(ctx, caller, in.Types, after, out); err != nil {
+		if after, err = s.catchUpReader(ctx, watch, filter, after, out); err != nil {
 			return err
 		}
 		select {
@@ -105,13 +110,21 @@ func (s *Service) untilExpiry(caller identity.Caller) (<-chan time.Time, func() 
 	return timer.C, timer.Stop
 }
 
-// catchUpReader writes all events after a position that the caller may read, page by page, and
-// returns the last position.
+// catchUpReader writes all events after a position that pass the filter, and returns the last position.
+// It takes them from the stream's tail. Events before the tail come from the database, page by page.
 func (s *Service) catchUpReader(
-	ctx context.Context, caller identity.Caller, types []string, after int64, out *httpx.Feed,
+	ctx context.Context, watch *watcher, filter streamFilter, after int64, out *httpx.Feed,
 ) (int64, error) {
 	for {
-		page, upTo, err := s.page(ctx, caller, types, after)
+		if events, upTo, ok := watch.after(after); ok {
+			for part := range slices.Chunk(events, maxPage) {
+				if err := out.SendFrames(filter.framesOf(part)...); err != nil {
+					return after, err
+				}
+			}
+			return upTo, nil
+		}
+		page, upTo, err := s.page(ctx, &filter, after, maxPage)
 		if err != nil {
 			return after, err
 		}
@@ -122,10 +135,10 @@ func (s *Service) catchUpReader(
 		if err := out.Send(shown...); err != nil {
 			return after, err
 		}
-		after = upTo
-		if len(page) < maxPage {
+		if upTo == after { // the tail is newer than the database, which was restored
 			return after, nil
 		}
+		after = upTo
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *Service) move(ctx context.Context) (events int64, err error) {
 			return events, err
 		}
 		for _, m := range results {
-			s.streams.advance(m.head())
+			s.extend(s.streams.advance(m.head())...)
 			events += int64(m.Events)
 			full = full || m.Events == maxBatch
 			if m.Deliveries > 0 {
@@ -85,7 +85,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 	found, err := db.Snapshot(ctx, s.database, "events.heads", func(ctx context.Context) ([]head, error) {
 		return s.store.heads(ctx, watched)
 	}, db.AllOrganizations())
-	s.streams.advance(found...)
+	s.extend(s.streams.advance(found...)...)
 	return err
 }
 
@@ -93,13 +93,13 @@ func (s *Service) catchUp(ctx context.Context) error {
 type listener Service
 
 // Connected implements [db.Listener].
-func (l *listener) Connected() { l.streams.wakeAll() }
+func (l *listener) Connected() { (*Service)(l).extend(l.streams.all()...) }
 
 // Notified implements [db.Listener].
 func (l *listener) Notified(payload string) {
 	if h, ok := parseHead(payload); ok {
 		l.pace.movedElsewhere()
-		l.streams.advance(h) // the instance that moved them also delivers to webhooks
+		(*Service)(l).extend(l.streams.advance(h)...) // the instance that moved them also delivers to webhooks
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"gorm.io/gorm"
 
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
 )
 
@@ -174,19 +173,21 @@ func (store) oldestAndNewest(ctx context.Context) (oldest, newest int64, err err
 // eventColumns omits columns that only the relay needs.
 const eventColumns = "organization_id, position, type, subject_id, permission, payload, occurred_at"
 
-// eventsAfter returns events of the caller's organization within a range of positions that have one of
-// the types (none: all) and need one of the permissions.
+// eventsAfter returns events of the caller's organization within a range of positions. With a filter
+// it returns only events that pass it.
 func (store) eventsAfter(
-	ctx context.Context, position, upTo int64, types []string, permissions []identity.Permission, limit int,
+	ctx context.Context, position, upTo int64, filter *streamFilter, limit int,
 ) ([]Event, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tx = tx.Table("events").Select(eventColumns).
-		Where("position > ? AND position <= ? AND permission IN ?", position, upTo, permissions)
-	if len(types) > 0 {
-		tx = tx.Where("type IN ?", types)
+	tx = tx.Table("events").Select(eventColumns).Where("position > ? AND position <= ?", position, upTo)
+	if filter != nil {
+		tx = tx.Where("permission IN ?", filter.permissions)
+		if len(filter.types) > 0 {
+			tx = tx.Where("type IN ?", filter.types)
+		}
 	}
 	var found []Event
 	err = tx.Order("position").Limit(limit).Find(&found).Error

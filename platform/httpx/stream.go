@@ -102,16 +102,36 @@ type Event struct {
 	Data any // encoded as JSON
 }
 
+// Frame is an encoded [Event], which can be sent to any number of readers.
+type Frame []byte
+
+// Encode returns the frame of an event.
+func Encode(e Event) (Frame, error) {
+	data, err := json.Marshal(e.Data) // JSON has no line breaks
+	if err != nil {
+		return nil, fmt.Errorf("httpx: the event %s cannot be written as JSON: %w", e.Name, err)
+	}
+	return fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.ID, e.Name, data), nil
+}
+
 // Send writes the events at once. It returns [ErrReaderGone] if they could not be
 // written in time.
 func (f *Feed) Send(events ...Event) error {
-	f.buffer.Reset()
-	for _, e := range events {
-		data, err := json.Marshal(e.Data) // JSON has no line breaks
-		if err != nil {
-			return fmt.Errorf("httpx: the event %s cannot be written as JSON: %w", e.Name, err)
+	frames := make([]Frame, len(events))
+	for i, e := range events {
+		var err error
+		if frames[i], err = Encode(e); err != nil {
+			return err
 		}
-		fmt.Fprintf(&f.buffer, "id: %d\nevent: %s\ndata: %s\n\n", e.ID, e.Name, data)
+	}
+	return f.SendFrames(frames...)
+}
+
+// SendFrames writes encoded events at once; see [Feed.Send].
+func (f *Feed) SendFrames(frames ...Frame) error {
+	f.buffer.Reset()
+	for _, frame := range frames {
+		f.buffer.Write(frame)
 	}
 	return f.write()
 }
@@ -133,5 +153,11 @@ func (f *Feed) write() error {
 		header.Set(echo.HeaderCacheControl, "no-store, no-transform")
 		header.Set("X-Accel-Buffering", "no") // prevents proxies from buffering the stream
 	})
+	const keep = 16 << 10
+	defer func() {
+		if f.buffer.Cap() > keep { // thousands of listeners would keep the memory of a burst
+			f.buffer = bytes.Buffer{}
+		}
+	}()
 	return f.flush()
 }
