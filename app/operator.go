@@ -14,14 +14,54 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/user"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/identity"
 )
 
 // Operator actions on the command line.
 
-// VerifyAll verifies the ledgers of all organizations and all audit trails.
-func (p *Program) VerifyAll(ctx context.Context) (VerificationResult, error) {
-	return p.verify(ctx, uuid.Nil, nil, nil)
+// VerifyAll verifies the ledgers of all organizations and all audit trails. An incremental verification
+// omits the events without an organization.
+func (p *Program) VerifyAll(ctx context.Context, mode verification.Mode) (VerificationResult, error) {
+	if mode == verification.Incremental {
+		return p.verifyChanges(ctx)
+	}
+	basis := verification.Basis{Mode: verification.Full, At: time.Now().UTC().Truncate(time.Microsecond)}
+	result, heads, err := p.verify(ctx, verifyScope{basis: basis})
+	if err != nil || !result.OK {
+		return result, err
+	}
+	for _, head := range heads {
+		if head.OrganizationID == uuid.Nil {
+			continue
+		}
+		ctx := identity.With(ctx, identity.System(head.OrganizationID))
+		if err := p.addCheckpoint(ctx, basis, []audit.Head{head}); err != nil {
+			return result, err
+		}
+	}
+	return result, nil
+}
+
+// verifyChanges verifies each organization from its checkpoint, and adds the results up.
+func (p *Program) verifyChanges(ctx context.Context) (VerificationResult, error) {
+	organizations, err := p.Audit.Organizations(ctx)
+	if err != nil {
+		return VerificationResult{}, err
+	}
+	all := VerificationResult{OK: true, CheckedAt: time.Now().UTC(), Audit: audit.FindingsBody{OK: true}}
+	for _, organization := range organizations {
+		if organization == uuid.Nil {
+			continue
+		}
+		one, err := p.verifyOne(ctx, organization, verification.Incremental, nil, nil)
+		if err != nil {
+			return all, err
+		}
+		all.add(one)
+	}
+	return all, nil
 }
 
 // RemoveAudit removes the oldest events of every audit trail, as the owner of the

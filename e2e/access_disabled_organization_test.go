@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 )
@@ -30,8 +31,8 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	first.EventTuning = events.Tuning{Heartbeat: time.Hour} // only disabling ends a stream
 	second := harness.SecondInstance(t, first, database.Open(t)).FollowRevocations(t)
 	instances := []*harness.Clinic{first, second}
-	authorization := first.Authorize(t, 8)
-	first.Admin().Post(t, authorization+"/reserve", harness.Body{"units": 1}).ReservationID(t)
+	units := first.Authorize(t, 8)
+	first.Admin().Post(t, units+"/reserve", harness.Body{"units": 1}).ReservationID(t)
 	scheduler, other := first.Own.Tokens[rbac.Scheduler], first.Other.Tokens[rbac.Scheduler]
 	_, key := first.AddAPIKey(t, "authorization:read")
 	_, unused := first.AddAPIKey(t, "authorization:read")
@@ -40,7 +41,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 	_, invitation := first.Admin().Invite(t, "rosa@example.test", "BILLER")
 	kept := first.SignInTokens(t, "scheduler@own.test")
 	for _, instance := range instances {
-		instance.As(key).Get(t, authorization).OK(t)
+		instance.As(key).Get(t, units).OK(t)
 	}
 	ours, theirs := second.As(scheduler).Stream(t, ""), second.As(other).Stream(t, "")
 	require.Equal(t, "ready", ours.Next(t).Name)
@@ -67,7 +68,7 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 			scheduler, kept.Access, key, unused, item.Own.Tokens[rbac.Admin],
 			item.Own.Tokens[rbac.SuperAdmin],
 		} {
-			item.As(token).Get(t, authorization).Refused(t, http.StatusUnauthorized, "unauthenticated")
+			item.As(token).Get(t, units).Refused(t, http.StatusUnauthorized, "unauthenticated")
 		}
 		for _, m := range slices.Concat(meanwhile, []harness.Tokens{kept}) {
 			if m.Access != "" {
@@ -90,22 +91,22 @@ func TestADisabledOrganizationIsClosed(t *testing.T) {
 
 	require.Equal(t, true, superAdmin(second).Get(t, "/organizations/"+first.Own.ID.String()).OK(t).Body["disabled"],
 		"an administrator of all organizations sees it")
-	report, err := second.App.Authorizations.Verify(t.Context(), uuid.Nil, nil)
+	report, err := second.App.Authorizations.Verify(t.Context(), authorization.VerificationScope{}, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK, "its ledger exists and is consistent, as the command verify finds")
 	require.Equal(t, 1, report.Authorizations)
 
 	back := second.As(scheduler)
 	superAdmin(second).Put(t, switchPath(first), harness.Body{"disabled": false}).OK(t)
-	back.Get(t, authorization).OK(t)
+	back.Get(t, units).OK(t)
 	require.Eventually(t, func() bool {
 		return first.As(scheduler).
-			Get(t, authorization).Status == http.StatusOK
+			Get(t, units).Status == http.StatusOK
 	}, harness.Soon,
 		time.Millisecond)
 	for _, instance := range instances {
 		for _, token := range []string{kept.Access, key, unused} {
-			instance.As(token).Get(t, authorization).OK(t)
+			instance.As(token).Get(t, units).OK(t)
 		}
 		response, _ := instance.FetchCalendar(t, link)
 		require.Equal(t, http.StatusOK, response.StatusCode)

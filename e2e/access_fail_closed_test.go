@@ -37,6 +37,7 @@ var needNoCaller = map[string]string{
 	"audit.EnterAndSeal":           "internal, for all organizations",
 	"audit.Backlog":                "a count, for metrics",
 	"audit.Verify":                 "for the given organization; the caller decides",
+	"audit.Organizations":          "internal, the ids of all organizations",
 	"verification.Forget":          "internal, for all organizations",
 	"access.Sweep":                 "internal, for all organizations",
 	"account.HasUsers":             "at startup, before any sign-in",

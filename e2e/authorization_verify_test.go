@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
 )
@@ -152,7 +153,8 @@ func TestVerifyReleasesExpiredHoldsWithoutASweeper(t *testing.T) {
 
 	hold()
 	c.Clock.Advance(5 * time.Minute)
-	report, err := c.App.Authorizations.Verify(identity.With(t.Context(), identity.System(c.Other.ID)), c.Other.ID, nil)
+	report, err := c.App.Authorizations.Verify(identity.With(t.Context(), identity.System(c.Other.ID)),
+		authorization.VerificationScope{Organization: c.Other.ID}, nil)
 	require.NoError(t, err)
 	require.True(t, report.OK)
 	require.Equal(t, 1, c.CountEntries(t, path, "expire"), "reservations of another organization wait for their own sweep")

@@ -181,7 +181,7 @@ const warmUp = 0.25
 
 // readFrom repeats the request with all clients. Any other answer than 200 is an error.
 func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (readRun, error) {
-	transport := &http.Transport{MaxIdleConnsPerHost: readClients}
+	transport := &http.Transport{MaxIdleConnsPerHost: readClients, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	began := time.Now().Add(time.Duration(float64(b.duration) * warmUp))

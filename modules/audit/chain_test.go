@@ -27,7 +27,8 @@ func (o *office) seal(t *testing.T) int {
 // verify checks the organization's trail, or all trails for uuid.Nil.
 func (o *office) verify(t *testing.T, organization uuid.UUID) audit.Findings {
 	t.Helper()
-	r, err := o.Verify(t.Context(), organization, organization == uuid.Nil, nil)
+	r, err := o.Verify(t.Context(),
+		audit.VerificationScope{Organization: organization, Everything: organization == uuid.Nil}, nil)
 	require.NoError(t, err)
 	return r
 }

@@ -131,6 +131,17 @@ func (c chainState) firstPosition() int64 {
 	return c.checkpoint.Position
 }
 
+// compareVerified compares the last seal up to a position that was verified before with the hash that it
+// had.
+func compareVerified(verified Head, seal head) (r Findings) {
+	expected := fmt.Sprintf("position %d with the hash %s, which was verified before", verified.Position, verified.Hash)
+	if found := fmt.Sprintf("position %d with the hash %s", seal.Position, seal.Hash); seal.Position != verified.Position ||
+		seal.Hash.String() != verified.Hash {
+		r.add(Finding{seal.OrganizationID, "checkpoint", verified.Position, 0, expected, found})
+	}
+	return r
+}
+
 // link is a seal with its event, if the event exists.
 type link struct {
 	Position     int64

@@ -57,6 +57,12 @@ func (r *Findings) add(p Finding) {
 	}
 }
 
+// Include adds a problem that was found elsewhere.
+func (r *Findings) Include(p Finding) {
+	r.add(p)
+	r.OK = false
+}
+
 // addAll adds the findings of a part.
 func (r *Findings) addAll(part Findings) {
 	r.Events += part.Events

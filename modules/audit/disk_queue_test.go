@@ -84,7 +84,7 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	sealed, err := later.Seal(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 4, sealed)
-	findings, err := later.Verify(t.Context(), full.OrganizationID, false, nil)
+	findings, err := later.Verify(t.Context(), audit.VerificationScope{Organization: full.OrganizationID}, nil)
 	require.NoError(t, err)
 	require.True(t, findings.OK)
 }

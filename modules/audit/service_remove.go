@@ -58,7 +58,7 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 	}
 	var checkpoints []Checkpoint
 	for _, organization := range organizations {
-		findings, err := s.Verify(ctx, organization, false, nil)
+		findings, err := s.Verify(ctx, VerificationScope{Organization: organization}, nil)
 		if err == nil && !findings.OK {
 			err = fmt.Errorf("%w: %s", ErrDamaged, findings.Problems[0])
 		}

@@ -29,25 +29,36 @@ const maxVerifiers = 4
 // maxKnownLists limits the checked lists that a verification remembers, so that each is read once.
 const maxKnownLists = 20_000
 
-// Verify checks the trail of one organization or, with everything, all trails and the events
-// without an organization. It reports:
+// VerificationScope says which trails [Service.Verify] checks.
+type VerificationScope struct {
+	Organization uuid.UUID
+	Everything   bool  // all trails, and the events without an organization
+	Verified     *Head // a position that was verified before, with its hash; nil: nothing
+	// Incremental limits the check to the events after that position, and to unsealed events since a time.
+	Incremental bool
+	Since       time.Time
+}
+
+// Verify checks trails. It reports:
 //
 //   - position: positions are 1, 2, 3, … up to the last one of the head, or continue from
 //     the newest checkpoint
 //   - event: every seal and every unsealed marker has its event
 //   - hash: every seal has the hash of its event and the previous hash
 //   - head: the chain's head has the hash of its last position
+//   - checkpoint: the seal at the position that was verified before has the same hash
 //   - unsealed: every event is sealed, or has been marked as unsealed for a short time
 //   - list: every event of a read has its list, with the hash in the event, and the list's rows
-//     for the search are those of its records and patients
+//     for the search are those of its records and patients; after a position, only the lists of the
+//     events after it
 //
 // Verify first seals events as the sealer does, so that events left behind while no program was
 // running are not reported. The caller checks the permission; Verify reads across organizations.
 //
 // After each part of a chain it calls progress, if not nil, with the number of checked events of
 // the chain and their total.
-func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything bool,
-	progress func(checked, total int64),
+func (s *Service) Verify(
+	ctx context.Context, scope VerificationScope, progress func(checked, total int64),
 ) (Findings, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -56,19 +67,18 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 	if _, err := s.seal(ctx, maxSealTransactions); err != nil {
 		return r, err
 	}
-	organizations := []uuid.UUID{organization}
-	if everything {
+	organizations := []uuid.UUID{scope.Organization}
+	if scope.Everything {
 		var err error
-		organizations, err = db.Snapshot(ctx, s.database, "audit.verify", s.store.organizations, db.AllOrganizations())
-		if err != nil {
+		if organizations, err = s.Organizations(ctx); err != nil {
 			return r, err
 		}
 	}
 	for _, organization := range organizations {
-		v := chainVerifier{Service: s, organization: organization, progress: progress}
+		v := chainVerifier{Service: s, organization: organization, progress: progress, scope: scope}
 		found, err := v.verify(ctx)
 		if err == nil {
-			err = s.verifyEvents(ctx, organization, &found)
+			err = s.verifyEvents(ctx, organization, scope, &found)
 		}
 		if err != nil {
 			return r, err
@@ -79,11 +89,18 @@ func (s *Service) Verify(ctx context.Context, organization uuid.UUID, everything
 	return r, nil
 }
 
+// Organizations returns the organizations with a trail, in order. Events without an organization are
+// the trail of [uuid.Nil].
+func (s *Service) Organizations(ctx context.Context) ([]uuid.UUID, error) {
+	return db.Snapshot(ctx, s.database, "audit.verify", s.store.organizations, db.AllOrganizations())
+}
+
 // chainVerifier verifies the chain of an organization. Several goroutines share it.
 type chainVerifier struct {
 	*Service
 	organization uuid.UUID
 	progress     func(checked, total int64)
+	scope        VerificationScope
 	known        knownLists
 
 	mu      sync.Mutex
@@ -96,18 +113,30 @@ type chainVerifier struct {
 // the last seal before it, which the section before it checks. If old events are removed meanwhile, it
 // continues from the new checkpoint.
 func (v *chainVerifier) verify(ctx context.Context) (Findings, error) {
+	var all Findings
+	var verified int64
 	state, err := db.Snapshot(ctx, v.database, "audit.verify", func(ctx context.Context) (chainState, error) {
 		if err := db.Admit(ctx, v.organization); err != nil {
 			return chainState{}, err
 		}
-		return v.store.chainState(ctx, v.organization)
+		state, err := v.store.chainState(ctx, v.organization)
+		last := v.scope.Verified
+		if err != nil || last == nil || last.Position <= state.firstPosition() {
+			return state, err
+		}
+		if v.scope.Incremental {
+			verified = last.Position
+		}
+		seal, err := v.store.lastSeal(ctx, v.organization, last.Position)
+		all = compareVerified(*last, seal)
+		return state, err
 	})
 	if err != nil {
 		return Findings{}, err
 	}
-	v.total = state.chainHead.Position - state.firstPosition()
+	v.total = max(0, state.chainHead.Position-max(state.firstPosition(), verified))
 	v.progress(0, v.total)
-	sections := sectionsOf(state.chainHead.Position)
+	sections := sectionsOf(verified, state.chainHead.Position)
 	found := make([]Findings, len(sections))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(v.database.Readers(maxVerifiers))
@@ -120,18 +149,17 @@ func (v *chainVerifier) verify(ctx context.Context) (Findings, error) {
 	if err := group.Wait(); err != nil {
 		return Findings{}, err
 	}
-	var all Findings
 	for _, one := range found {
 		all.addAll(one)
 	}
 	return all, nil
 }
 
-// sectionsOf divides the positions of a chain. Each section but the first one begins where the one
-// before it ends. The last one has no end, so it includes later links.
-func sectionsOf(last int64) []section {
-	sections := []section{{0, math.MaxInt64}}
-	for after := int64(sectionLength); after < last; after += sectionLength {
+// sectionsOf divides the positions of a chain after the given one. Each section but the first one begins
+// where the one before it ends. The last one has no end, so it includes later links.
+func sectionsOf(first, last int64) []section {
+	sections := []section{{first, math.MaxInt64}}
+	for after := first + sectionLength; after < last; after += sectionLength {
 		sections[len(sections)-1].last = after
 		sections = append(sections, section{after, math.MaxInt64})
 	}
@@ -182,7 +210,9 @@ func (v *chainVerifier) advance(checked int64) {
 
 // verifyEvents reports events without a seal, missing events that are marked as unsealed, and
 // contradictory rows for the search.
-func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *Findings) error {
+func (s *Service) verifyEvents(
+	ctx context.Context, organization uuid.UUID, scope VerificationScope, r *Findings,
+) error {
 	var missing []int64
 	var wrong []contradiction
 	loose, err := db.Snapshot(ctx, s.database, "audit.verify", func(ctx context.Context) (_ []overdueEvent, err error) {
@@ -192,6 +222,9 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 		if missing, err = s.store.missing(ctx, organization); err != nil {
 			return nil, err
 		}
+		if scope.Incremental {
+			return s.store.overdue(ctx, organization, maxUnsealedTime, scope.Since)
+		}
 		if wrong, err = s.store.contradictions(ctx, organization); err != nil {
 			return nil, err
 		}
@@ -200,7 +233,7 @@ func (s *Service) verifyEvents(ctx context.Context, organization uuid.UUID, r *F
 				return nil, err
 			}
 		}
-		return s.store.overdue(ctx, organization, maxUnsealedTime)
+		return s.store.overdue(ctx, organization, maxUnsealedTime, time.Time{})
 	})
 	for _, sequence := range missing {
 		r.add(Finding{organization, "event", 0, sequence, "an event, because it is marked as unsealed", "none"})

@@ -193,8 +193,11 @@ type overdueEvent struct {
 }
 
 // overdue returns events of an organization that are neither sealed nor marked as unsealed, or have
-// been marked for longer than the given time. Indexes: the primary keys, and audit_seals_once.
-func (store) overdue(ctx context.Context, organization uuid.UUID, longer time.Duration) ([]overdueEvent, error) {
+// been marked for longer than the given time. It ignores events that occurred before since. Indexes: the
+// primary keys, and audit_seals_once.
+func (store) overdue(
+	ctx context.Context, organization uuid.UUID, longer time.Duration, since time.Time,
+) ([]overdueEvent, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {
 		return nil, err
@@ -207,10 +210,12 @@ func (store) overdue(ctx context.Context, organization uuid.UUID, longer time.Du
 		LEFT JOIN (
 			SELECT unnest(w.sequences) AS sequence, w.recorded_at FROM audit_unsealed w WHERE w.organization_id = @organization
 		) u ON u.sequence = e.sequence
-		WHERE e.organization_id = @organization AND s.sequence IS NULL 
+		WHERE e.organization_id = @organization AND e.occurred_at >= @since AND s.sequence IS NULL
 		  AND (u.sequence IS NULL OR u.recorded_at < now() - make_interval(secs => @longer))
 		ORDER BY e.sequence
-		LIMIT @limit`, map[string]any{"organization": organization, "longer": longer.Seconds(), "limit": maxListedFindings}).Scan(&found).Error
+		LIMIT @limit`, map[string]any{
+		"organization": organization, "longer": longer.Seconds(), "since": since, "limit": maxListedFindings,
+	}).Scan(&found).Error
 	return found, err
 }
 

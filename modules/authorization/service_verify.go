@@ -28,8 +28,15 @@ const (
 // maxVerifiers is the maximum number of parts that are verified at the same time.
 const maxVerifiers = 4
 
-// Verify checks the books of all authorizations, of one organization or, with
-// [uuid.Nil], of all, and reports every disagreement:
+// VerificationScope says which books [VerificationService.Verify] checks.
+type VerificationScope struct {
+	Organization uuid.UUID // [uuid.Nil]: all
+	// Since limits the check to authorizations with ledger entries since that time. The zero time means
+	// all. It requires an organization.
+	Since time.Time
+}
+
+// Verify checks the books of authorizations, and reports every disagreement:
 //
 //   - sequence: the entries are numbered 1, 2, 3, … up to LastSequence
 //   - chain: every entry carries the hash of the one before it
@@ -58,24 +65,30 @@ const maxVerifiers = 4
 // After each part it calls progress, if not nil, with the number of checked authorizations
 // and their total. The report includes the problems that the comparisons find.
 func (s *VerificationService) Verify(
-	ctx context.Context, organization uuid.UUID, progress func(checked, total int64), comparisons ...Comparison,
+	ctx context.Context, scope VerificationScope, progress func(checked, total int64), comparisons ...Comparison,
 ) (Report, error) {
+	organization := scope.Organization
 	if _, err := s.units.sweep(ctx, organization); err != nil {
 		s.Logger.WithField("event", "holds_not_swept").WithError(err).
 			Warn("some expired holds could not be released before the verification")
 	}
 	now := s.Clock().UTC()
 	v := verifier{
-		VerificationService: s, organization: organization, comparisons: comparisons, rest: rangeOf(organization),
+		VerificationService: s, organization: organization, comparisons: comparisons, rest: selectionOf(organization),
 		total: total{Report: Report{CheckedAt: now, Problems: []Discrepancy{}}},
 	}
 	if s.SweeperGrace > 0 {
 		v.overdue = now.Add(-s.SweeperGrace)
 	}
-	var err error
-	if v.advance, err = s.advance(ctx, organization, progress); err != nil {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	count, err := v.count(ctx, scope.Since)
+	if err != nil {
 		return v.total.Report, err
 	}
+	progress(0, count)
+	v.advance = func(checked int) { progress(int64(checked), max(count, int64(checked))) }
 	group, ctx := errgroup.WithContext(ctx)
 	for range s.Database.Readers(maxVerifiers) {
 		group.Go(func() error { return v.run(ctx) })
@@ -97,8 +110,8 @@ type verifier struct {
 	advance      func(checked int)
 
 	claiming sync.Mutex
-	rest     authorizationRange // not yet claimed
-	claimed  int                // the number of parts
+	rest     selection // not yet claimed
+	claimed  int       // the number of parts
 
 	adding sync.Mutex
 	total  total
@@ -121,9 +134,22 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 }
 
-// part is a range of authorizations that one goroutine verifies.
+// count returns the number of authorizations. With a time it selects the authorizations with later
+// entries. The verification also checks authorizations that are created meanwhile, so the number may grow.
+func (v *verifier) count(ctx context.Context, since time.Time) (int64, error) {
+	return db.Snapshot(ctx, v.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
+		if since.IsZero() {
+			return v.store.countAuthorizations(ctx, v.organization)
+		}
+		ids, err := v.store.changedSince(ctx, v.organization, since)
+		v.rest = listed(v.organization, ids)
+		return int64(len(ids)), err
+	}, organizationOptions(v.organization)...)
+}
+
+// part is authorizations that one goroutine verifies.
 type part struct {
-	authorizationRange
+	selection
 	number int // from 1; 0: not claimed
 }
 
@@ -131,7 +157,7 @@ type part struct {
 // the same ones.
 func (v *verifier) claim(ctx context.Context, p *part) ([]Snapshot, error) {
 	if p.number > 0 {
-		return v.store.snapshots(ctx, p.authorizationRange, maxPartEntries)
+		return v.store.snapshots(ctx, p.selection, maxPartEntries)
 	}
 	v.claiming.Lock()
 	defer v.claiming.Unlock()
@@ -147,8 +173,8 @@ func (v *verifier) claim(ctx context.Context, p *part) ([]Snapshot, error) {
 		}
 	}
 	v.claimed++
-	p.authorizationRange, p.number = authorizationRange{v.rest.after, snapshots[len(snapshots)-1].key()}, v.claimed
-	v.rest.after = p.last
+	p.number = v.claimed
+	p.selection, v.rest = v.rest.cut(snapshots)
 	return snapshots, nil
 }
 
@@ -158,7 +184,7 @@ func (v *verifier) verifyPart(ctx context.Context, p *part) (verified, error) {
 	if err != nil || len(snapshots) == 0 {
 		return verified{}, err
 	}
-	found, err := v.replay(ctx, p.authorizationRange, snapshots)
+	found, err := v.replay(ctx, p.selection, snapshots)
 	if err != nil {
 		return verified{}, err
 	}
@@ -166,14 +192,14 @@ func (v *verifier) verifyPart(ctx context.Context, p *part) (verified, error) {
 	return verified{reportOf(snapshots, found, compared), p.number}, err
 }
 
-// replay adds the reservations and the movements to the snapshots of a range, and returns the problems
+// replay adds the reservations and the movements to the snapshots of a selection, and returns the problems
 // of each ledger.
-func (v *verifier) replay(ctx context.Context, of authorizationRange, snapshots []Snapshot) ([]problems, error) {
+func (v *verifier) replay(ctx context.Context, of selection, snapshots []Snapshot) ([]problems, error) {
 	at := make(map[record.Key]int, len(snapshots))
 	for i := range snapshots {
 		at[snapshots[i].key()] = i
 	}
-	err := v.store.reservationsIn(ctx, of, func(r *Reservation) {
+	err := v.store.reservationsOf(ctx, of, func(r *Reservation) {
 		if i, exists := at[record.Of(r.OrganizationID, r.AuthorizationID)]; exists {
 			snapshots[i].Reservations = append(snapshots[i].Reservations, *r)
 		}
@@ -193,7 +219,7 @@ func (v *verifier) replay(ctx context.Context, of authorizationRange, snapshots 
 			}
 		}
 	}
-	err = v.store.entriesIn(ctx, of, func(e *Entry) {
+	err = v.store.entriesOf(ctx, of, func(e *Entry) {
 		if i, exists := at[record.Of(e.OrganizationID, e.AuthorizationID)]; exists {
 			finishUpTo(i)
 			check.replay(e)
@@ -215,22 +241,4 @@ func compare(ctx context.Context, snapshots []Snapshot, comparisons []Comparison
 		all.Problems = append(all.Problems, one.Problems...)
 	}
 	return all, nil
-}
-
-// advance returns a function that adds to the number of checked authorizations and reports it; it
-// reports zero first. The verification also checks authorizations that are created meanwhile, so
-// the total may grow.
-func (s *VerificationService) advance(
-	ctx context.Context, organization uuid.UUID, progress func(checked, total int64),
-) (func(checked int), error) {
-	if progress == nil {
-		return func(int) {}, nil
-	}
-	total, err := db.Snapshot(ctx, s.Database, "authorization.verify", func(ctx context.Context) (int64, error) {
-		return s.store.countAuthorizations(ctx, organization)
-	}, organizationOptions(organization)...)
-	if err == nil {
-		progress(0, total)
-	}
-	return func(checked int) { progress(int64(checked), max(total, int64(checked))) }, err
 }

@@ -38,9 +38,9 @@ var ErrClosed = errors.New("verification: the program is stopping")
 
 var errLeaseLost = errors.New("verification: the lease was lost")
 
-// Check checks the ledger and the audit trail of an organization, reports its progress, and returns
-// the result as JSON.
-type Check func(ctx context.Context, organization uuid.UUID, progress *Progress) (result any, err error)
+// Check checks the ledger and the audit trail of an organization in a mode, reports its progress, and
+// returns the result as JSON.
+type Check func(ctx context.Context, organization uuid.UUID, mode Mode, progress *Progress) (result any, err error)
 
 // Dependencies are the dependencies of the service.
 type Dependencies struct {
@@ -104,8 +104,8 @@ func (s *Service) enter() bool {
 }
 
 // Start starts a run for the caller's organization and returns it, or the run that is already
-// running on any instance. The error is [ErrClosed] when the program stops.
-func (s *Service) Start(ctx context.Context) (Run, error) {
+// running on any instance, in any mode. The error is [ErrClosed] when the program stops.
+func (s *Service) Start(ctx context.Context, mode Mode) (Run, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
 		return Run{}, err
@@ -114,7 +114,8 @@ func (s *Service) Start(ctx context.Context) (Run, error) {
 		return Run{}, ErrClosed
 	}
 	created := Run{
-		OrganizationID: caller.OrganizationID, ID: s.NewID(), State: Running, StartedBy: caller.UserID, StartedAt: s.now(),
+		OrganizationID: caller.OrganizationID, ID: s.NewID(), Mode: mode, State: Running, StartedBy: caller.UserID,
+		StartedAt: s.now(),
 	}
 	for {
 		current, err := s.insertRun(ctx, created)
@@ -227,7 +228,7 @@ func (s *Service) execute(ctx context.Context, r Run) {
 			cancel(errLeaseLost)
 		}
 	})
-	result, err := s.runCheck(checking, r.OrganizationID, &progress)
+	result, err := s.runCheck(checking, r, &progress)
 	lost := context.Cause(checking) == errLeaseLost //nolint:errorlint // compared by identity
 	cancel(nil)
 	renewing.Wait()
@@ -269,15 +270,13 @@ type panicError struct {
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // runCheck runs the check. A panic ends the run and not the program.
-func (s *Service) runCheck(
-	ctx context.Context, organization uuid.UUID, progress *Progress,
-) (result json.RawMessage, err error) {
+func (s *Service) runCheck(ctx context.Context, r Run, progress *Progress) (result json.RawMessage, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicError{p, debug.Stack()}
 		}
 	}()
-	found, err := s.Check(ctx, organization, progress)
+	found, err := s.Check(ctx, r.OrganizationID, r.Mode, progress)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ type store struct{}
 type runRow struct {
 	OrganizationID        uuid.UUID
 	ID                    uuid.UUID
+	Mode                  Mode
 	State                 State
 	StartedBy             uuid.UUID
 	StartedAt             time.Time
@@ -31,8 +32,8 @@ type runRow struct {
 
 func (r runRow) run() Run {
 	run := Run{
-		OrganizationID: r.OrganizationID, ID: r.ID, State: r.State, StartedBy: r.StartedBy, StartedAt: r.StartedAt.UTC(),
-		Failure:        r.Failure,
+		OrganizationID: r.OrganizationID, ID: r.ID, Mode: r.Mode, State: r.State, StartedBy: r.StartedBy,
+		StartedAt: r.StartedAt.UTC(), Failure: r.Failure,
 		Authorizations: Count{r.AuthorizationsChecked, r.AuthorizationsTotal},
 		Events:         Count{r.EventsChecked, r.EventsTotal},
 	}
@@ -48,7 +49,7 @@ func (r runRow) run() Run {
 
 // runColumns are the columns of [runRow]. A run with an expired lease is shown as interrupted, even
 // before the row says so.
-const runColumns = `organization_id, id, started_by, started_at, authorizations_checked, authorizations_total,
+const runColumns = `organization_id, id, mode, started_by, started_at, authorizations_checked, authorizations_total,
 	events_checked, events_total,
 	CAST(result AS text) AS result,
 	CASE WHEN state = 'RUNNING' AND lease_until <= now() THEN 'FAILED' ELSE state END AS state,
@@ -75,10 +76,10 @@ func (store) insert(ctx context.Context, r Run, lease time.Duration) (inserted b
 		return false, err
 	}
 	result := tx.Exec(`
-		INSERT INTO verifications (organization_id, id, state, started_by, started_at, lease_until)
-		VALUES ($1, $2, 'RUNNING', $3, $4, now() + $5 * interval '1 second')
+		INSERT INTO verifications (organization_id, id, mode, state, started_by, started_at, lease_until)
+		VALUES ($1, $2, $3, 'RUNNING', $4, $5, now() + $6 * interval '1 second')
 		ON CONFLICT (organization_id) WHERE state = 'RUNNING' DO NOTHING`,
-		r.OrganizationID, r.ID, r.StartedBy, r.StartedAt, lease.Seconds())
+		r.OrganizationID, r.ID, string(r.Mode), r.StartedBy, r.StartedAt, lease.Seconds())
 	return result.RowsAffected == 1, result.Error
 }
 

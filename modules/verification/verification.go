@@ -45,6 +45,7 @@ type Count struct {
 type Run struct {
 	OrganizationID uuid.UUID
 	ID             uuid.UUID
+	Mode           Mode
 	State          State
 	StartedBy      uuid.UUID // a user, or an API key
 	StartedAt      time.Time

@@ -66,7 +66,7 @@ func open(t *testing.T, check verification.Check) *practice {
 // verify starts a run and waits for its end.
 func (p *practice) verify(t *testing.T) verification.Run {
 	t.Helper()
-	r, err := p.Start(p.ctx)
+	r, err := p.Start(p.ctx, verification.Full)
 	require.NoError(t, err)
 	require.Equal(t, verification.Running, r.State)
 	r, err = p.Await(p.ctx, r.ID, long)
@@ -84,7 +84,7 @@ func (p *practice) requireFailed(t *testing.T, r verification.Run, why verificat
 
 func TestARunStoresItsResult(t *testing.T) {
 	t.Parallel()
-	p := open(t, func(_ context.Context, _ uuid.UUID, progress *verification.Progress) (any, error) {
+	p := open(t, func(_ context.Context, _ uuid.UUID, _ verification.Mode, progress *verification.Progress) (any, error) {
 		progress.Authorizations(3, 3)
 		progress.Events(5, 7)
 		return map[string]int{"found": 4}, nil
@@ -100,11 +100,15 @@ func TestARunStoresItsResult(t *testing.T) {
 func TestAFailingCheckEndsOnlyItsRun(t *testing.T) {
 	t.Parallel()
 	for name, check := range map[string]verification.Check{
-		"it panics": func(context.Context, uuid.UUID, *verification.Progress) (any, error) { panic("a bug in the check") },
-		"it fails": func(context.Context, uuid.UUID, *verification.Progress) (any, error) {
+		"it panics": func(context.Context, uuid.UUID, verification.Mode, *verification.Progress) (any, error) {
+			panic("a bug in the check")
+		},
+		"it fails": func(context.Context, uuid.UUID, verification.Mode, *verification.Progress) (any, error) {
 			return nil, errors.New("a bug in the check")
 		},
-		"its result cannot be stored": func(context.Context, uuid.UUID, *verification.Progress) (any, error) { return func() {}, nil },
+		"its result cannot be stored": func(context.Context, uuid.UUID, verification.Mode, *verification.Progress) (any, error) {
+			return func() {}, nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +124,7 @@ func TestAFailingCheckEndsOnlyItsRun(t *testing.T) {
 
 // untilEnd is a check that runs until its context ends.
 func untilEnd(begun chan<- struct{}) verification.Check {
-	return func(ctx context.Context, _ uuid.UUID, _ *verification.Progress) (any, error) {
+	return func(ctx context.Context, _ uuid.UUID, _ verification.Mode, _ *verification.Progress) (any, error) {
 		begun <- struct{}{}
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -131,7 +135,7 @@ func TestCloseInterruptsTheRunAndWaitsForIt(t *testing.T) {
 	t.Parallel()
 	started := make(chan struct{}, 1)
 	p := open(t, untilEnd(started))
-	r, err := p.Start(p.ctx)
+	r, err := p.Start(p.ctx, verification.Full)
 	require.NoError(t, err)
 	<-started
 	require.Equal(t, 1, p.Running())
@@ -140,7 +144,7 @@ func TestCloseInterruptsTheRunAndWaitsForIt(t *testing.T) {
 	ended, err := p.Run(p.ctx, r.ID)
 	require.NoError(t, err)
 	p.requireFailed(t, ended, verification.Interrupted)
-	_, err = p.Start(p.ctx)
+	_, err = p.Start(p.ctx, verification.Full)
 	require.ErrorIs(t, err, verification.ErrClosed)
 }
 
@@ -148,7 +152,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	t.Parallel()
 	started := make(chan struct{}, 2)
 	p := open(t, untilEnd(started))
-	r, err := p.Start(p.ctx)
+	r, err := p.Start(p.ctx, verification.Full)
 	require.NoError(t, err)
 	<-started
 	_, err = p.owner.ExecContext(t.Context(), "UPDATE verifications SET lease_until = now()")
@@ -158,7 +162,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 	require.NoError(t, err)
 	p.requireFailed(t, ended, verification.Interrupted)
 
-	again, err := p.Start(p.ctx)
+	again, err := p.Start(p.ctx, verification.Full)
 	require.NoError(t, err)
 	require.NotEqual(t, r.ID, again.ID)
 	<-started
@@ -167,7 +171,7 @@ func TestARunThatLostItsLeaseEnds(t *testing.T) {
 func TestACancelledRequestDoesNotEndItsRun(t *testing.T) {
 	t.Parallel()
 	proceed := make(chan struct{})
-	p := open(t, func(ctx context.Context, _ uuid.UUID, _ *verification.Progress) (any, error) {
+	p := open(t, func(ctx context.Context, _ uuid.UUID, _ verification.Mode, _ *verification.Progress) (any, error) {
 		select {
 		case <-proceed:
 			return "done", nil
@@ -176,7 +180,7 @@ func TestACancelledRequestDoesNotEndItsRun(t *testing.T) {
 		}
 	})
 	ctx, cancel := context.WithCancel(p.ctx)
-	r, err := p.Start(ctx)
+	r, err := p.Start(ctx, verification.Full)
 	require.NoError(t, err)
 	cancel()
 	_, err = p.Await(ctx, r.ID, long)
@@ -189,7 +193,9 @@ func TestACancelledRequestDoesNotEndItsRun(t *testing.T) {
 
 func TestOldRunsAreRemoved(t *testing.T) {
 	t.Parallel()
-	p := open(t, func(context.Context, uuid.UUID, *verification.Progress) (any, error) { return "done", nil })
+	p := open(t, func(context.Context, uuid.UUID, verification.Mode, *verification.Progress) (any, error) {
+		return "done", nil
+	})
 	old, recent := p.verify(t), p.verify(t)
 	_, err := p.owner.ExecContext(t.Context(),
 		"UPDATE verifications SET started_at = now() - interval '91 days' WHERE id = $1", old.ID)

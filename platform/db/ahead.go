@@ -3,6 +3,7 @@ package db
 import (
 	"io"
 	"strconv"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 )
@@ -13,12 +14,18 @@ import (
 //
 // The statements have no Sync of their own (PostgreSQL's protocol, "Pipelining"): if one fails, the
 // server skips the driver's statement too, and the driver gets the error as that statement's. So
-// nothing can run outside of the transaction. Used by one goroutine at a time, like its connection.
+// nothing can run outside of the transaction.
+//
+// A transaction uses it from one goroutine at a time. The driver may also write and read at the same
+// time: it reads in the background while a message is being sent, and closes a broken connection in
+// the background.
 type ahead struct {
 	reader io.Reader
 	writer io.Writer
-	names  bool              // statements are prepared once; poolers in transaction mode do not support it
-	named  map[string]string // names of prepared statements, by text
+
+	mu    sync.Mutex        // guards the rest; not held during I/O
+	names bool              // statements are prepared once; poolers in transaction mode do not support it
+	named map[string]string // names of prepared statements, by text
 
 	unsent  []byte              // encoded statements
 	count   int                 // of unsent statements
@@ -43,6 +50,8 @@ func (a *ahead) frontend(r io.Reader, w io.Writer) *pgproto3.Frontend {
 
 // add adds a statement with text arguments. Its rows are ignored.
 func (a *ahead) add(statement string, arguments ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	name, known := a.named[statement]
 	if !known {
 		if a.names {
@@ -70,10 +79,18 @@ func must(encoded []byte, err error) []byte {
 }
 
 // isUnsent reports whether statements wait for the next one.
-func (a *ahead) isUnsent() bool { return a.count > 0 }
+func (a *ahead) isUnsent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.count > 0
+}
 
 // drop removes the statements that wait.
-func (a *ahead) drop() { a.unsent, a.count, a.parsing = a.unsent[:0], 0, a.parsing[:0] }
+func (a *ahead) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsent, a.count, a.parsing = a.unsent[:0], 0, a.parsing[:0]
+}
 
 // answered is called when all statements have succeeded.
 func (a *ahead) answered() {
@@ -87,14 +104,24 @@ type aheadWriter struct{ *ahead }
 
 // Write implements io.Writer. The driver writes whole messages.
 func (a aheadWriter) Write(b []byte) (int, error) {
-	if a.count == 0 {
-		return a.writer.Write(b)
-	}
-	prefix := len(a.unsent)
-	n, err := a.writer.Write(append(a.unsent, b...))
-	a.hidden += a.count
-	a.unsent, a.count = a.unsent[:0], 0
+	message, prefix := a.inFrontOf(b)
+	n, err := a.writer.Write(message)
 	return max(n-prefix, 0), err
+}
+
+// inFrontOf returns the message with the statements in front of it, and their length. Their answers are
+// hidden from now on: the server may answer before all of the message is sent.
+func (a *ahead) inFrontOf(b []byte) (message []byte, prefix int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.count == 0 {
+		return b, 0
+	}
+	prefix = len(a.unsent)
+	message = append(a.unsent, b...)
+	a.hidden += a.count
+	a.unsent, a.count = nil, 0
+	return message, prefix
 }
 
 type aheadReader struct{ *ahead }
@@ -103,9 +130,7 @@ type aheadReader struct{ *ahead }
 func (a aheadReader) Read(b []byte) (int, error) {
 	for {
 		n, err := a.reader.Read(b)
-		if a.hidden > 0 || a.left > 0 || a.got > 0 {
-			n = a.hide(b[:n])
-		}
+		n = a.hide(b[:n])
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -114,6 +139,8 @@ func (a aheadReader) Read(b []byte) (int, error) {
 
 // hide removes the answers of the statements from the bytes, and returns the number of the rest.
 func (a *ahead) hide(b []byte) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	kept := 0
 	for i := 0; i < len(b); {
 		if a.got == 0 && a.hidden == 0 { // the rest is the driver's

@@ -134,10 +134,14 @@ func backend(ctx context.Context) (pid int, err error) {
 // closed in the background.
 func (c *counters) idle(t testing.TB) {
 	t.Helper()
-	require.Eventually(t, func() bool { return c.Pool().Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond,
-		"a connection was not returned")
+	returned := func() {
+		require.Eventually(t, func() bool { return c.Pool().Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond,
+			"a connection was not returned")
+	}
+	returned()
 	_, err := db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (int64, error) { return get(ctx, 1) })
 	require.NoError(t, err)
+	returned() // the COMMIT of a read is not awaited
 }
 
 // operation returns the metrics of one operation.

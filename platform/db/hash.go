@@ -14,6 +14,16 @@ type Hash [sha256.Size]byte
 // String returns the hash in hexadecimal digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// ParseHash reads hexadecimal digits.
+func ParseHash(digits string) (Hash, error) {
+	var h Hash
+	b, err := hex.DecodeString(digits)
+	if err == nil {
+		err = h.Scan(b)
+	}
+	return h, err
+}
+
 // Value writes the hash to a column of type bytea.
 func (h Hash) Value() (driver.Value, error) { return h[:], nil }
 

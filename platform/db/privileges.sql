@@ -21,6 +21,8 @@ REVOKE INSERT, DELETE ON write_lock FROM {{role}};
 REVOKE UPDATE, DELETE, TRUNCATE ON session_addenda, session_versions, session_version_patients FROM {{role}};
 -- Signatures and the texts that were signed are evidence.
 REVOKE UPDATE, DELETE, TRUNCATE ON session_signatures, session_signed_notes FROM {{role}};
+-- Checkpoints of verifications are append-only.
+REVOKE UPDATE, DELETE, TRUNCATE ON verification_checkpoints FROM {{role}};
 -- The audit trail is append-only. Only its owner can remove old events, up to a checkpoint.
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals, audit_lists, audit_list_records FROM {{role}};
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
 	"gorm.io/gorm/schema"
 
 	"omnirapeutic/platform/calendar"
@@ -45,7 +46,7 @@ func FindOne[T any](ctx context.Context, tx *gorm.DB) (row T, err error) {
 // FindInto returns the query of [Find], for [ReadAll]. Its rows are appended to rows.
 func FindInto[T any](rows *[]T, tx *gorm.DB) Query {
 	var none []T
-	built := tx.Session(&gorm.Session{DryRun: true}).Find(&none)
+	built := tx.Session(&gorm.Session{DryRun: true, Logger: logger.Discard}).Find(&none)
 	if limit, ok := built.Statement.Clauses["LIMIT"].Expression.(clause.Limit); ok && limit.Limit != nil {
 		*rows = slices.Grow(*rows, min(*limit.Limit, maxReserved))
 	}

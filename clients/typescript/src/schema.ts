@@ -3213,7 +3213,9 @@ export interface paths {
          * Verify the ledger and the audit trail
          * @description Starts a verification in the background. It replays the ledger of every authorization of the organization and reports problems: counters, reservations, sequence numbers, hashes. It compares sessions and exported claim lines with the ledger, and notes and addenda with their signatures. It also checks the organization's audit trail: positions, hashes, events without a seal. It changes no records.
          *
-         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one.
+         *     If the verification ends within about two seconds, the answer is 200 with the result. Otherwise the answer is 202: poll the verification at `Location` until its state is no longer `RUNNING`. An organization has one verification at a time. If one is already running, the answer is that one, in its own mode.
+         *
+         *     The mode `INCREMENTAL` checks only changes since the last verification without a problem: authorizations with new ledger entries, and new events of the audit trail. It is faster, and does not find older data that were changed in the database.
          *
          *     Permission: `authorization:verify`.
          */
@@ -10941,6 +10943,11 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
+             * @description The requested scope. `result.changedSince` says whether an incremental verification found a start.
+             * @enum {string}
+             */
+            mode: "FULL" | "INCREMENTAL";
+            /**
              * @description The state of the verification.
              * @enum {string}
              */
@@ -10999,6 +11006,11 @@ export interface components {
         VerificationResult: {
             /** @description Whether the ledger and the audit trail have no problems. */
             ok: boolean;
+            /**
+             * Format: date-time
+             * @description The time of the last verification without a problem, if only later changes were checked. Null if everything was checked.
+             */
+            changedSince: string | null;
             /** @description The number of checked authorizations. */
             authorizations: number;
             /** @description The number of checked reservations. */
@@ -11023,6 +11035,13 @@ export interface components {
             id: string;
             /** @description The name of the user or of the key. */
             name: string;
+        };
+        VerifyRequest: {
+            /**
+             * @description The scope, by default `FULL`.
+             * @enum {string}
+             */
+            mode?: "FULL" | "INCREMENTAL";
         };
         /** @description A visit: a session with one of its patients. */
         Visit: {
@@ -13360,6 +13379,7 @@ export type VerificationPage = components['schemas']['VerificationPage'];
 export type VerificationProgress = components['schemas']['VerificationProgress'];
 export type VerificationResult = components['schemas']['VerificationResult'];
 export type VerificationStarter = components['schemas']['VerificationStarter'];
+export type VerifyRequest = components['schemas']['VerifyRequest'];
 export type Visit = components['schemas']['Visit'];
 export type VisitPage = components['schemas']['VisitPage'];
 export type VoidRequest = components['schemas']['VoidRequest'];
@@ -21617,7 +21637,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VerifyRequest"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -21649,6 +21673,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
             413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];

@@ -30,6 +30,8 @@ const (
 	// ofPermissions: the permission sets of an organization. Tokens stay valid with other
 	// permissions; the level counts the changes.
 	ofPermissions kind = "permissions"
+	// ofAccount: the name of a user. Tokens stay valid; the level counts the changes.
+	ofAccount kind = "account"
 )
 
 // subject is the subject of a change.
@@ -69,6 +71,7 @@ type revocations struct {
 	upTo      uint64    // the oldest transaction that may not have been loaded
 	streams   map[*stream]struct{}
 	listeners []func(organization uuid.UUID) // of changed permissions
+	accounts  []func(user uuid.UUID)         // listeners of changed accounts
 }
 
 // stream is a caller with a long-running response.
@@ -128,6 +131,13 @@ func (r *revocations) apply(changes ...change) {
 	for _, c := range changes {
 		if c.kind == ofPermissions {
 			r.notify(c.id)
+		}
+	}
+	for _, c := range news {
+		for _, fn := range r.accounts {
+			if c.kind == ofAccount {
+				fn(c.id)
+			}
 		}
 	}
 	r.endChanged(news)

@@ -84,6 +84,18 @@ func (s *Service) OnPermissionsChanged(fn func(organization uuid.UUID)) {
 	s.known.listeners = append(s.known.listeners, fn)
 }
 
+// AccountChanged makes every instance read the name of a user again, if the transaction of the context
+// commits. The version rises with each change.
+func (s *Service) AccountChanged(ctx context.Context, organization, user uuid.UUID, version int, at time.Time) error {
+	return s.announce(ctx, organization, change{subject{ofAccount, user}, int64(version), at})
+}
+
+// OnAccountChanged registers fn for changed accounts. fn must not block. Call it before all
+// other methods.
+func (s *Service) OnAccountChanged(fn func(user uuid.UUID)) {
+	s.known.accounts = append(s.known.accounts, fn)
+}
+
 // announce publishes changes to every instance if the transaction of the context commits: to this
 // one immediately, to the others by NOTIFY. An instance that misses a notification finds the
 // change at its next poll.

@@ -31,15 +31,23 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	return caller, nil
 }
 
-// Me returns the signed-in user. The error is [identity.ErrUnauthenticated] if the caller is no
+// Me returns the signed-in user, from memory if this instance hears of changes of users, as it does of
+// revocations. The error is [identity.ErrUnauthenticated] if the caller is no
 // longer an active user, and [identity.ErrPeopleOnly] if the caller is an API key.
 func (s *Service) Me(ctx context.Context) (rbac.User, error) {
 	caller, err := account.Person(ctx)
 	if err != nil {
 		return rbac.User{}, err
 	}
-	me, err := s.Accounts.OfCaller(ctx, caller)
-	if errors.Is(err, rbac.ErrUserNotFound) || err == nil && me.RefusalReason() != "" {
+	read := func() (rbac.User, error) { return s.Accounts.OfCaller(ctx, caller) }
+	var me rbac.User
+	if s.Revocations.HasLoaded() {
+		me, err = s.accounts.Get(caller.UserID, s.Clock.Now(), read)
+	} else {
+		me, err = read()
+	}
+	if errors.Is(err, rbac.ErrUserNotFound) ||
+		err == nil && (me.OrganizationID != caller.OrganizationID || me.RefusalReason() != "") {
 		return rbac.User{}, identity.ErrUnauthenticated
 	}
 	return me, err

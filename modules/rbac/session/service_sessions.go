@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/modules/rbac/permissionset"
 	"omnirapeutic/modules/rbac/revocation"
 	"omnirapeutic/modules/rbac/throttle"
+	"omnirapeutic/platform/cache"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
@@ -37,6 +38,7 @@ type Service struct {
 	refreshKey []byte // derives successors of refresh tokens
 	signIns    SignInTrail
 	store      store
+	accounts   cache.ByID[rbac.User] // of callers; see [Service.Me]
 }
 
 // Dependencies are the dependencies of the service.
@@ -57,12 +59,14 @@ type Dependencies struct {
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	return &Service{
+	s := &Service{
 		Dependencies: d,
 		tokens:       newAccessTokens(d.Secrets, d.Lifetime, d.Clock, d.NewID),
 		refreshKey:   encryption.DeriveKey(d.Secrets[0], "refresh", sha256.Size),
 		signIns:      NewSignInTrail(d.Core),
 	}
+	d.Revocations.OnAccountChanged(s.accounts.Invalidate)
+	return s
 }
 
 // List returns the caller's active sessions, the newest first.

@@ -185,6 +185,10 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 		if err := s.Accounts.Update(ctx, before, after); err != nil {
 			return Changed{}, err
 		}
+		err = s.Revocations.AccountChanged(ctx, after.OrganizationID, after.ID, after.Version, now)
+		if err != nil {
+			return Changed{}, err
+		}
 		keys, err := s.endAccess(ctx, held, before, after, a.newOwner)
 		if err != nil {
 			return Changed{}, err
