@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app"
-	"omnirapeutic/modules/verification"
 	"omnirapeutic/config"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db/dbtest"
 )
 
