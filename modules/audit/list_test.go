@@ -232,7 +232,7 @@ func TestVerifyFindsChangedLists(t *testing.T) {
 	t.Parallel()
 	for it, tamper := range map[string]string{
 		"a changed record": `UPDATE audit_lists SET records = overlay(records PLACING
-				translate(substr(records, position('":["' IN records) + 4, 1), 'f0123456789abcde', '0ffffffffffffff')
+				translate(substr(records, position('":["' IN records) + 4, 1), 'f0123456789abcde', '0fffffffffffffff')
 				FROM position('":["' IN records) + 4)
 			WHERE id = (SELECT subject_id FROM audit_events WHERE sequence = 1)`,
 		"a list with another day": `UPDATE audit_lists SET day = day + 1
