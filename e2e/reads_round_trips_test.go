@@ -20,7 +20,7 @@ const maxReadRoundTrips = 3
 
 // readsWithMoreRoundTrips are the reads that wait for more.
 var readsWithMoreRoundTrips = map[string]int{
-	"listUserPatients": 4, "getAppointment": 4, "listAppointments": 4, "reportUtilization": 4,
+	"listUserPatients": 4, "reportUtilization": 4,
 	"listBillingClaims": 5, "countConflicts": 7, "exportVisits": 7, "listUserSessions": 7,
 	"downloadBillingExportCsv": 7, "downloadBillingExportJson": 7, "downloadBillingExportX12": 7,
 	"listSessionVersions": 7, "listSignatures": 7, "getNote": 8, "exportAuditEvents": 11,

@@ -10,6 +10,7 @@ import (
 
 	"omnirapeutic/app"
 	"omnirapeutic/config"
+	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -47,7 +48,7 @@ func TestFill(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, program.Close()) }()
 	verify := func() (entries, problems int) {
-		report, err := program.VerifyAll(t.Context())
+		report, err := program.VerifyAll(t.Context(), verification.Full)
 		require.NoError(t, err)
 		require.Equal(t, authorizations, report.Authorizations)
 		require.Equal(t, authorizations*reservationsEach, report.Reservations)

@@ -14,7 +14,7 @@ import (
 //
 // The statements have no Sync of their own (PostgreSQL's protocol, "Pipelining"): if one fails, the
 // server skips the driver's statement too, and the driver gets the error as that statement's. So
-// nothing can run outside of the transaction.
+// nothing can run outside of the transaction. A simple query has no Sync, so after an error one is sent.
 //
 // A transaction uses it from one goroutine at a time. The driver may also write and read at the same
 // time: it reads in the background while a message is being sent, and closes a broken connection in
@@ -32,6 +32,8 @@ type ahead struct {
 	parsing []preparedStatement // statements with a name that are being prepared
 	serial  int                 // of the last name
 	hidden  int                 // answers of sent statements that have not been hidden yet
+	simple  bool                // the message behind the sent statements is a simple query
+	resync  bool                // the server skips messages up to a Sync that has not been sent
 
 	// The message at which the reader is.
 	head [5]byte // type and length
@@ -121,6 +123,7 @@ func (a *ahead) inFrontOf(b []byte) (message []byte, prefix int) {
 	message = append(a.unsent, b...)
 	a.hidden += a.count
 	a.unsent, a.count = nil, 0
+	a.simple = b[0] == 'Q'
 	return message, prefix
 }
 
@@ -130,21 +133,25 @@ type aheadReader struct{ *ahead }
 func (a aheadReader) Read(b []byte) (int, error) {
 	for {
 		n, err := a.reader.Read(b)
-		n = a.hide(b[:n])
+		n, resync := a.hide(b[:n])
+		if resync && err == nil {
+			_, err = a.writer.Write(must((&pgproto3.Sync{}).Encode(nil)))
+		}
 		if n > 0 || err != nil {
 			return n, err
 		}
 	}
 }
 
-// hide removes the answers of the statements from the bytes, and returns the number of the rest.
-func (a *ahead) hide(b []byte) int {
+// hide removes the answers of the statements from the bytes. It returns the number of the rest, and whether
+// the server needs a Sync.
+func (a *ahead) hide(b []byte) (kept int, resync bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	kept := 0
+	defer func() { resync, a.resync = a.resync, false }()
 	for i := 0; i < len(b); {
 		if a.got == 0 && a.hidden == 0 { // the rest is the driver's
-			return kept + copy(b[kept:], b[i:])
+			return kept + copy(b[kept:], b[i:]), false
 		}
 		begin := i
 		if a.got < len(a.head) {
@@ -168,7 +175,7 @@ func (a *ahead) hide(b []byte) int {
 			a.end()
 		}
 	}
-	return kept
+	return kept, false
 }
 
 // isForDriver reports whether the driver gets a message of the kind. An error ends the statements that
@@ -178,7 +185,7 @@ func (a *ahead) isForDriver(kind byte) bool {
 	case '1', '2', 'n', 'D', 'C': // ParseComplete, BindComplete, NoData, DataRow, CommandComplete
 		return false
 	case 'E': // ErrorResponse
-		a.hidden, a.parsing = 0, a.parsing[:0]
+		a.hidden, a.parsing, a.resync = 0, a.parsing[:0], a.resync || a.simple && a.hidden > 0
 	}
 	return true
 }
