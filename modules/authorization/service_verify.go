@@ -167,7 +167,8 @@ func (v *verifier) claim(ctx context.Context, p *part) ([]Snapshot, error) {
 	}
 	var entries int64
 	for i := range snapshots {
-		if entries += snapshots[i].LastSequence; entries > maxPartEntries && i > 0 {
+		entries += snapshots[i].LastSequence
+		if i > 0 && (entries > maxPartEntries || snapshots[i].OrganizationID != snapshots[0].OrganizationID) {
 			snapshots = snapshots[:i]
 			break
 		}

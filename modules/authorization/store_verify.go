@@ -42,6 +42,9 @@ func (s selection) cut(snapshots []Snapshot) (first, rest selection) {
 	first, rest = s, s
 	if !s.listed {
 		first.last, rest.after = last, last
+		if first.after.OrganizationID != last.OrganizationID {
+			first.after = record.Of(last.OrganizationID, uuid.Nil)
+		}
 		return first, rest
 	}
 	n, found := slices.BinarySearchFunc(s.ids, last.ID, func(x, y uuid.UUID) int { return bytes.Compare(x[:], y[:]) })
@@ -60,6 +63,11 @@ func (s selection) query(columns, table, id, order string) db.CopyQuery {
 		return db.CopyQuery{Arguments: []any{s.organization, db.UUIDs(s.ids)}, Statement: fmt.Sprintf(`
 			SELECT %s FROM unnest($2) AS k (key) CROSS JOIN LATERAL (
 				SELECT * FROM %s WHERE organization_id = $1 AND %[3]s = k.key OFFSET 0) t
+			ORDER BY organization_id, %[3]s%[4]s`, columns, table, id, order)}
+	}
+	if s.after.OrganizationID == s.last.OrganizationID { // an index scan ends at the last id, not so with the pairs below
+		return db.CopyQuery{Arguments: []any{s.last.OrganizationID, s.after.ID, s.last.ID}, Statement: fmt.Sprintf(`
+			SELECT %s FROM %s WHERE organization_id = $1 AND %[3]s > $2 AND %[3]s <= $3
 			ORDER BY organization_id, %[3]s%[4]s`, columns, table, id, order)}
 	}
 	return db.CopyQuery{
