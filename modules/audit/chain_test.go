@@ -408,26 +408,36 @@ func TestVerifyOfALongTrail(t *testing.T) {
 		want       []string // the checks and positions of the problems
 	}{
 		{"a seal before a border", `DELETE FROM audit_seals WHERE position = 5000`, []string{"position 5001", "hash 5001", "unsealed 0"}},
-		{"a seal after a border", `DELETE FROM audit_seals WHERE position = 5001`,
-			[]string{"position 5002", "hash 5002", "unsealed 0"}},
-		{"the hash at a border", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 10000`,
-			[]string{"hash 10000", "hash 10001"}},
-		{"an event", `UPDATE audit_events SET address = 'x' WHERE (organization_id, sequence) IN (
+		{
+			"a seal after a border", `DELETE FROM audit_seals WHERE position = 5001`,
+			[]string{"position 5002", "hash 5002", "unsealed 0"},
+		},
+		{
+			"the hash at a border", `UPDATE audit_seals SET hash = sha256(hash) WHERE position = 10000`,
+			[]string{"hash 10000", "hash 10001"},
+		},
+		{
+			"an event", `UPDATE audit_events SET address = 'x' WHERE (organization_id, sequence) IN (
 			SELECT organization_id, sequence FROM audit_seals WHERE position IN (1, 5001, 11000))`,
-			[]string{"hash 1", "hash 5001", "hash 11000"}},
-		{"all seals of a section", `DELETE FROM audit_seals WHERE position BETWEEN 5001 AND 10000`,
-			[]string{"position 10001", "hash 10001", "unsealed 0"}},
+			[]string{"hash 1", "hash 5001", "hash 11000"},
+		},
+		{
+			"all seals of a section", `DELETE FROM audit_seals WHERE position BETWEEN 5001 AND 10000`,
+			[]string{"position 10001", "hash 10001", "unsealed 0"},
+		},
 		{"a missing event", `DELETE FROM audit_events WHERE (organization_id, sequence) IN (
 			SELECT organization_id, sequence FROM audit_seals WHERE position = 5001)`, []string{"event 5001"}},
 		{"an event without a seal", `INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome,
 				subject_type, address)
 			SELECT organization_id, occurred_at, '', 'x', 'done', '', '' FROM audit_events LIMIT 1`, []string{"unsealed 0"}},
-		{"an event instead of another", `WITH gone AS (
+		{
+			"an event instead of another", `WITH gone AS (
 				DELETE FROM audit_events WHERE (organization_id, sequence) IN (
 					SELECT organization_id, sequence FROM audit_seals WHERE position = 7000) RETURNING *)
 			INSERT INTO audit_events (organization_id, occurred_at, request_id, action, outcome, subject_type, address)
 			SELECT organization_id, occurred_at, request_id, action, outcome, subject_type, address FROM gone`,
-			[]string{"event 7000", "unsealed 0"}},
+			[]string{"event 7000", "unsealed 0"},
+		},
 	} {
 		t.Run(damage.it, func(t *testing.T) { //nolint:paralleltest // they share a trail
 			tx, err := o.owner.BeginTx(t.Context(), nil)

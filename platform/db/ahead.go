@@ -163,9 +163,8 @@ func (a *ahead) hide(b []byte) (kept int, resync bool) {
 				a.left = int(uint32(a.head[1])<<24|uint32(a.head[2])<<16|uint32(a.head[3])<<8|uint32(a.head[4])) - 4
 			}
 		}
-		taken := 0
 		if a.got == len(a.head) {
-			taken = min(a.left, len(b)-i)
+			taken := min(a.left, len(b)-i)
 			a.left, i = a.left-taken, i+taken
 		}
 		if a.keep {

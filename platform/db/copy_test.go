@@ -66,8 +66,10 @@ func TestCopyReportsErrors(t *testing.T) {
 	ignore := func(*db.CopyRow) error { return nil }
 	var server *pgconn.PgError
 	errRefused := errors.New("refused")
-	require.ErrorAs(t, copyAll(t, c, db.CopyQuery{Statement: "SELECT 1 / (n - 2) FROM generate_series(1, 3) n",
-		Row: ignore}), &server)
+	require.ErrorAs(t, copyAll(t, c, db.CopyQuery{
+		Statement: "SELECT 1 / (n - 2) FROM generate_series(1, 3) n",
+		Row:       ignore,
+	}), &server)
 	require.Equal(t, pgerrcode.DivisionByZero, server.Code)
 	require.ErrorContains(t, copyAll(t, c, db.CopyQuery{Statement: "SELECT $1", Arguments: []any{"text"}, Row: ignore}),
 		"does not support an argument of type string")
