@@ -78,12 +78,16 @@ func TestAnIncrementalVerificationFindsChangesOfTheTrail(t *testing.T) {
 	}{
 		"a new event": {`UPDATE audit_events SET address = 'x' WHERE (organization_id, sequence) IN (
 			SELECT organization_id, max(sequence) FROM audit_seals GROUP BY organization_id)`, []string{"hash"}},
-		"the seal at the checkpoint": {`UPDATE audit_seals s SET hash = sha256(s.hash)
+		"the seal at the checkpoint": {
+			`UPDATE audit_seals s SET hash = sha256(s.hash)
 			FROM verification_checkpoints c WHERE c.organization_id = s.organization_id AND c.audit_position = s.position`,
-			[]string{"checkpoint", "hash"}},
-		"a removed tail": {`DELETE FROM audit_seals s USING verification_checkpoints c
+			[]string{"checkpoint", "hash"},
+		},
+		"a removed tail": {
+			`DELETE FROM audit_seals s USING verification_checkpoints c
 			WHERE c.organization_id = s.organization_id AND s.position >= c.audit_position`,
-			[]string{"checkpoint", "position", "head", "unsealed"}},
+			[]string{"checkpoint", "position", "head", "unsealed"},
+		},
 		"an old event": {`UPDATE audit_events SET address = 'x' WHERE (organization_id, sequence) IN (
 			SELECT organization_id, sequence FROM audit_seals WHERE position = 1)`, nil},
 	} {

@@ -83,7 +83,7 @@ var entryKinds = []EntryKind{"unknown", Reserve, Release, Expire, Consume, Rever
 
 // add adds the next entry.
 func (m *Movements) add(e *Entry) {
-	m.kinds = append(m.kinds, byte(max(0, slices.Index(entryKinds, e.Kind))))
+	m.kinds = append(m.kinds, byte(max(0, slices.Index(entryKinds, e.Kind)))) //nolint:gosec // there are few kinds
 	switch {
 	case e.Kind == Consume:
 		m.consumptions = append(m.consumptions, consumedUnits{int64(len(m.kinds)), e.Units, idOf(e.ReservationID)})
