@@ -15,7 +15,7 @@ import (
 //
 // The limit follows the live heap, up to a share of the machine's memory. A fixed limit
 // near the live heap would make every allocation pay for collections: a verification of
-// a large ledger spent 43 % of its time on them. Stacks reduce this growth. So many
+// a large ledger spent more than half of its time on them (decision 64). Stacks reduce this growth. So many
 // concurrent clients, whose memory is mostly stacks, keep the usual limit.
 const (
 	garbagePercent = 400

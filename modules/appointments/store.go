@@ -94,9 +94,6 @@ func (r *appointmentReading) queries() []db.Query {
 // participants returns the queries that look up the participants only.
 func (r *appointmentReading) participants() []db.Query {
 	r.patients, r.staff = make([]participantRow, 0, len(r.keys)), make([]staffRow, 0, len(r.keys))
-	if len(r.keys) == 0 {
-		return nil
-	}
 	columns := db.KeyColumns(r.keys)
 	return []db.Query{db.Into(&r.patients, `
 		SELECT p.*, p.rounding AS rounding_method FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
@@ -143,10 +140,10 @@ func (r *appointmentReading) appointments() []Appointment {
 
 // several returns the existing appointments with their participants, in one round trip.
 func (s store) several(ctx context.Context, keys []record.Key) (map[record.Key]Appointment, error) {
-	r := appointmentReading{keys: keys}
 	if len(keys) == 0 {
 		return map[record.Key]Appointment{}, nil
 	}
+	r := appointmentReading{keys: keys}
 	if err := db.ReadAll(ctx, r.queries()...); err != nil {
 		return nil, err
 	}
@@ -166,8 +163,7 @@ func (store) withParticipants(ctx context.Context, rows []Appointment) ([]Appoin
 	for i, a := range rows {
 		r.keys[i] = a.key()
 	}
-	err := db.ReadAll(ctx, r.participants()...)
-	if err != nil {
+	if err := db.ReadAll(ctx, r.participants()...); err != nil {
 		return nil, err
 	}
 	return r.appointments(), nil

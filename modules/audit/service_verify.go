@@ -48,8 +48,8 @@ type VerificationScope struct {
 //   - head: the chain's head has the hash of its last position
 //   - checkpoint: the seal at the position that was verified before has the same hash
 //   - unsealed: every event is sealed, or has been marked as unsealed for a short time
-//   - list: every event of a read has its list, with the hash in the event, and the list's rows
-//     for the search are those of its records and patients; after a position, only the lists of the
+//   - list: every event of a read has its list, with the hash in the event, and the list has
+//     a row for the search for each of its records and patients; after a position, only the lists of the
 //     events after it
 //
 // Verify first seals events as the sealer does, so that events left behind while no program was

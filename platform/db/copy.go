@@ -261,7 +261,7 @@ func (r *CopyRow) Hash(column int) Hash {
 var (
 	postgresEpoch      = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	postgresEpochMicro = postgresEpoch.UnixMicro()
-	postgresFirstDate  = calendar.NewDate(2000, 1, 1)
+	postgresFirstDate  = calendar.NewDate(2000, time.January, 1)
 )
 
 // Time returns a column of type timestamptz.

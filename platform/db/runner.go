@@ -104,7 +104,7 @@ func ReadsWithBegin(organizations []uuid.UUID, queries func() []Query) Option {
 }
 
 // GenericPlans makes PostgreSQL plan each prepared statement once per connection, not for each
-// execution. By default it plans anew while plans for the actual arguments look cheaper, and with
+// execution. By default it plans for the actual arguments while such plans look cheaper, and with
 // short arrays they always do: planning then takes longer than the execution. It is for
 // transactions whose statements find all rows by key, and is ignored in read-only ones. Source:
 // PostgreSQL manual, PREPARE, notes on plan_cache_mode.

@@ -167,11 +167,8 @@ func scanDirectly(oid uint32, column []byte, target any) bool {
 		if days == math.MaxInt32 || days == math.MinInt32 {
 			return false // infinity
 		}
-		*t = dateZero.AddDays(int(days))
+		*t = postgresFirstDate.AddDays(int(days))
 		return true
 	}
 	return false
 }
-
-// dateZero is the date that PostgreSQL sends as 0.
-var dateZero = calendar.NewDate(2000, time.January, 1)

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/record"
 )
 
 // Request is an answered request, as it is logged: its route, never its URL.
@@ -96,7 +97,7 @@ func appendJSONLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = append(b, `,"msg":"`+requestMessage+`"`...)
 	if r.Authenticated {
 		b = append(b, `,"organization_id":"`...)
-		b = appendUUID(b, r.OrganizationID)
+		b = record.AppendID(b, r.OrganizationID)
 		b = append(b, '"')
 	}
 	b = append(b, `,"request_id":`...)
@@ -110,7 +111,7 @@ func appendJSONLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = append(b, '"')
 	if r.Authenticated {
 		b = append(b, `,"user_id":"`...)
-		b = appendUUID(b, r.UserID)
+		b = record.AppendID(b, r.UserID)
 		b = append(b, '"')
 	}
 	return append(b, '}', '\n')
@@ -129,7 +130,7 @@ func appendTextLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = appendText(b, r.Method)
 	if r.Authenticated {
 		b = append(b, ` organization_id=`...)
-		b = appendUUID(b, r.OrganizationID)
+		b = record.AppendID(b, r.OrganizationID)
 	}
 	b = append(b, ` request_id=`...)
 	b = appendText(b, r.ID)
@@ -139,7 +140,7 @@ func appendTextLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	if r.Authenticated {
 		b = append(b, ` user_id=`...)
-		b = appendUUID(b, r.UserID)
+		b = record.AppendID(b, r.UserID)
 	}
 	return append(b, '\n')
 }
@@ -181,14 +182,4 @@ func appendText(b []byte, s string) []byte {
 		}
 	}
 	return append(b, s...)
-}
-
-// appendUUID appends the usual form of an id.
-func appendUUID(b []byte, id uuid.UUID) []byte {
-	b = hex.AppendEncode(b, id[:4])
-	for _, part := range [][]byte{id[4:6], id[6:8], id[8:10], id[10:]} {
-		b = append(b, '-')
-		b = hex.AppendEncode(b, part)
-	}
-	return b
 }

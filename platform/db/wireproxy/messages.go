@@ -1,0 +1,39 @@
+package wireproxy
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+)
+
+func plain(sql string) string { return strings.ToLower(strings.TrimSpace(sql)) }
+
+// text reads a zero-terminated string from a message.
+func text(body *[]byte) string {
+	s, rest, _ := bytes.Cut(*body, []byte{0})
+	*body = rest
+	return string(s)
+}
+
+// read reads one message: type (absent from the first of a connection), length and
+// body.
+func read(from io.Reader, typed int) ([]byte, error) {
+	head := make([]byte, typed+4)
+	if _, err := io.ReadFull(from, head); err != nil {
+		return nil, err
+	}
+	length := int(binary.BigEndian.Uint32(head[typed:])) - 4
+	if length < 0 || length > 1<<24 {
+		return nil, errors.New("wireproxy: not a message")
+	}
+	m := append(head, make([]byte, length)...)
+	_, err := io.ReadFull(from, m[typed+4:])
+	return m, err
+}
+
+func write(to io.Writer, m []byte) error {
+	_, err := to.Write(m)
+	return err
+}
