@@ -43,6 +43,10 @@ type commandLine struct {
 	Health   healthCommand   `cmd:"" name:"healthcheck" help:"Probe the server on this machine; the exit code is its state."`
 	Postgres postgresCommand `cmd:"" help:"Download PostgreSQL binaries for the private server."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
+	Man        manCommand        `cmd:"" help:"Print the manual page."`
+
 	Measured measuredCommand `cmd:"" hidden:"" help:"Serve for a load test; loadtest starts it."`
 }
 

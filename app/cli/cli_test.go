@@ -99,6 +99,8 @@ func TestCommandLine(t *testing.T) {
 		"config show --help":    "OMNI_ADDR",
 		"config check --help":   "--database",
 		"healthcheck --help":    "/readyz",
+		"completion --help":     "bash_completion.d",
+		"man --help":            "man1",
 		"postgres --help":       "OMNI_POSTGRES_BIN",
 		"postgres fetch --help": "OMNI_POSTGRES_BIN",
 		"version --help":        "revision",
