@@ -63,8 +63,8 @@ func flagsOf(n *kong.Node) []*kong.Flag {
 	return slices.DeleteFunc(slices.Clone(n.Flags), func(f *kong.Flag) bool { return f.Hidden })
 }
 
-// wordsOf returns what can follow a command: its commands, the values of its arguments, and its
-// options with those of its parents.
+// wordsOf returns the words that can follow a command: its commands, the values of its arguments, its
+// own options and its parents' options.
 func wordsOf(n *kong.Node) []string {
 	var words []string
 	for _, child := range n.Children {
