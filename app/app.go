@@ -170,6 +170,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Logger:    d.Logger,
 		Metrics:   batches,
 		DiskQueue: queue,
+		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchTrail(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
