@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,7 +86,9 @@ type App struct {
 	ledgerMetrics *ledgerMetrics
 	clock         func() time.Time
 	served        contractCache
-	config        config.Config
+	config        config.Config                 // at the start
+	running       atomic.Pointer[config.Config] // with the reloaded values
+	failures      *failureLimit
 	database      *db.DB
 	jobs          *jobs.Scheduler
 	logger        logrus.FieldLogger
@@ -117,10 +120,12 @@ func New(d Dependencies) (*App, error) {
 		database:      d.Database,
 		logger:        d.Logger,
 		registry:      registry,
+		failures:      newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 		eventPoll:     cmp.Or(d.EventPoll, time.Second),
 		verifyWait:    cmp.Or(d.VerifyWait, defaultVerifyWait),
 		exampleWait:   cmp.Or(d.ExampleWait, defaultExampleWait),
 	}
+	a.running.Store(&d.Config)
 	a.newRecords(d, secrets, batches)
 	a.newEvents(d, secrets)
 	a.newBookings(d, batches)
@@ -165,6 +170,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Logger:    d.Logger,
 		Metrics:   batches,
 		DiskQueue: queue,
+		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchTrail(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
@@ -194,7 +200,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		UsualKey:       d.Config.APIKeyLifetime,
 		LongestKey:     d.Config.APIKeyMaxLifetime,
 		Quick:          d.QuickPasswords,
-		Failures:       newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
+		Failures:       a.failures,
 	})
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Profile       string // Development or Production
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
+	Anchors       Anchors
 	PostgresBin   string // folder of PostgreSQL's programs; "" to search for them
 	PostgresFetch bool   // download PostgreSQL's programs if none are installed
 	Database      Database
@@ -62,6 +63,14 @@ type Config struct {
 	Ignored []string
 
 	settings []Setting
+	// secretTexts are the secrets as given, by key, to detect changes.
+	secretTexts map[string]Secret
+}
+
+// Anchors says where the heads of audit trails are kept outside of the database.
+type Anchors struct {
+	Destinations []string // file:///PATH or https:// URLs; may be empty
+	Authority    string   // the URL of a time stamping authority (RFC 3161); may be ""
 }
 
 // Commands configures the execution of commands: requests that change units or appointments.
@@ -80,6 +89,7 @@ type Database struct {
 	ExecMode    string        // pgx's default_query_exec_mode
 	AutoMigrate bool          // migrate at start; unless set, not in production
 	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
+	Wait        time.Duration // maximum time to wait at the start for a database that does not answer yet
 }
 
 // Token configures access tokens and sign-ins.

@@ -140,6 +140,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_DB_EXEC_MODE":                   "exec",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
 			"OMNI_DB_SLOW_QUERY":                  "1s",
+			"OMNI_DB_WAIT":                        "1m",
 			"OMNI_RETRY_PRESET":                   "aggressive",
 			"OMNI_RETRY_MAX_ATTEMPTS":             "9",
 			"OMNI_RETRY_BASE_DELAY":               "1ms",
@@ -160,6 +161,10 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_DEVICES_FORMER":          "df" + someSecret,
 			"OMNI_SECRET_THROTTLE":                "h" + someSecret,
 			"OMNI_SECRET_THROTTLE_FORMER":         "hf" + someSecret,
+			"OMNI_SECRET_ANCHORS":                 "a" + someSecret,
+			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
+			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
+			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
 			"OMNI_LOG_LEVEL":                      "debug",
 			"OMNI_LOG_FORMAT":                     "text",
 			"OMNI_REQUEST_TIMEOUT":                "1s",
@@ -205,17 +210,21 @@ func TestLoad(t *testing.T) {
 		for _, s := range c.Settings() {
 			require.True(t, strings.HasPrefix(s.Source, "environment OMNI_"), s.Key)
 		}
-		c.settings = nil
+		c.settings, c.secretTexts = nil, nil
 		require.Equal(t, Config{
 			Addr:        "[::1]:9",
 			MetricsAddr: "[::1]:10",
 			Profile:     Production,
 			DataDir:     "/d",
 			AuditSpool:  "/spool",
+			Anchors: Anchors{
+				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
+			},
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
+				Wait:      time.Minute,
 			},
 			Retry: Retry{
 				Preset:      "aggressive",
@@ -234,6 +243,7 @@ func TestLoad(t *testing.T) {
 				Cursors:    KeySet{"c" + someSecret, []Secret{"cf" + someSecret}},
 				Devices:    KeySet{"d" + someSecret, []Secret{"df" + someSecret}},
 				Throttle:   KeySet{"h" + someSecret, []Secret{"hf" + someSecret}},
+				Anchors:    KeySet{"a" + someSecret, []Secret{"af" + someSecret}},
 			},
 			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
@@ -581,7 +591,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+8, "and eight groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+9, "and nine groups")
 	})
 }
 

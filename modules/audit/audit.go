@@ -32,6 +32,7 @@ type Service struct {
 	sealSignal chan struct{}  // signals the sealer after a commit
 	attempts   attemptCounter // of callers without an organization
 	diskQueue  *DiskQueue     // nil: events that the database does not accept are refused
+	anchors    Anchors
 }
 
 // Dependencies are the dependencies of the service.
@@ -43,13 +44,14 @@ type Dependencies struct {
 	// DiskQueue is the queue of [Service.Note] for events that the database does not accept; nil: they
 	// are refused.
 	DiskQueue *DiskQueue
+	Anchors   Anchors // may be the zero value
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
-		diskQueue: d.DiskQueue,
+		diskQueue: d.DiskQueue, anchors: d.Anchors,
 	}
 	s.notes = s.newNotes(d.Metrics)
 	return s

@@ -27,6 +27,7 @@ var allowed = set(
 	"data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
 	"webhook_id", "position", "hash", "expires", "account", "role", "reminders", "events", "variables",
+	"settings", "revision",
 )
 
 // Allows reports whether fields of this name are written.
