@@ -21,7 +21,8 @@ var reachesAll = map[string]struct {
 	"modules/appointments/service_feeds.go":     {1, "a calendar link has no caller: its token identifies the calendar"},
 	"modules/appointments/service_reminders.go": {1, "reminders are due in all organizations"},
 	"modules/audit/service_remove.go":           {1, "an operator's retention applies to all trails, one at a time"},
-	"modules/audit/service_seal.go":             {3, "one sealer serves all chains; it reports backlog and heads of all"},
+	"modules/audit/service_anchor.go":           {2, "the heads of all trails are kept elsewhere, and compared by an operator"},
+	"modules/audit/service_seal.go":             {2, "one sealer serves all chains, and reports the backlog of all"},
 	"modules/audit/service_verify.go":           {1, "an operator verifies all trails, one at a time"},
 	"modules/authorization/service_expiry.go": {
 		1,

@@ -172,6 +172,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Metrics:   batches,
 		DiskQueue: queue,
 		Observe:   newTrailMetrics(a.registry).observe,
+		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchQueue(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)

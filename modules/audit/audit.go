@@ -33,6 +33,7 @@ type Service struct {
 	attempts   attemptCounter // of callers without an organization
 	diskQueue  *DiskQueue     // nil: events that the database does not accept are refused
 	observe    func(recorded []trail.Event)
+	anchors    Anchors
 }
 
 // Dependencies are the dependencies of the service.
@@ -47,13 +48,14 @@ type Dependencies struct {
 	// Observe is called with events after they are recorded or queued on disk, also with denials that are
 	// only counted. It must return quickly. It may be nil.
 	Observe func(recorded []trail.Event)
+	Anchors Anchors // may be the zero value
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
-		diskQueue: d.DiskQueue, observe: d.Observe,
+		diskQueue: d.DiskQueue, anchors: d.Anchors, observe: d.Observe,
 	}
 	if s.observe == nil {
 		s.observe = func([]trail.Event) {}
