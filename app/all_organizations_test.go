@@ -29,12 +29,14 @@ var reachesAll = map[string]struct {
 		"holds expire, and an operator verifies, in all organizations; a caller only in their own",
 	},
 	"modules/events/service_deliver.go": {1, "it finds webhooks with due deliveries, and serves each separately"},
+	"modules/events/service_backlog.go": {1, "it counts what waits in all organizations"},
 	"modules/events/encryption.go":      {1, "it re-encrypts the secrets of all webhooks with the present key"},
 	"modules/events/service_relay.go": {
 		2,
 		"one relay moves the events of all organizations, and reports the positions of their streams",
 	},
-	"modules/events/service_retention.go": {1, "it finds streams with old events, and removes from each separately"},
+	"modules/events/service_retention.go":      {1, "it finds streams with old events, and removes from each separately"},
+	"modules/verification/service_overview.go": {1, "it counts verified organizations"},
 	"modules/rbac/account/service_users.go": {
 		2,
 		"whether any user exists, and whether the demo's addresses can sign in",

@@ -37,6 +37,8 @@ var needNoCaller = map[string]string{
 	"audit.Seal":                   "internal, for all organizations",
 	"audit.EnterAndSeal":           "internal, for all organizations",
 	"audit.Backlog":                "a count, for metrics",
+	"events.Backlog":               "counts, for metrics",
+	"verification.Overview":        "a count and a time, for metrics",
 	"audit.Verify":                 "for the given organization; the caller decides",
 	"audit.Organizations":          "internal, the ids of all organizations",
 	"verification.Forget":          "internal, for all organizations",
