@@ -11,9 +11,22 @@ import (
 // its flush.
 const sealGather = 250 * time.Millisecond
 
+// siemInterval is the interval of sending audit events to a SIEM, and of retries.
+const siemInterval = 5 * time.Second
+
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
-	return append(a.sharedJobs(), a.instanceJobs()...)
+	all := append(a.sharedJobs(), a.instanceJobs()...)
+	if len(a.config.SIEM) > 0 {
+		all = append(all, jobs.Job{
+			Name:    "send-audit-events",
+			Every:   siemInterval,
+			Run:     a.Audit.SendToSIEM,
+			Quiet:   true,
+			Failure: "audit events could not be sent to the SIEM; they are sent later",
+		})
+	}
+	return all
 }
 
 // sharedJobs run once per interval, on any instance.
