@@ -11,6 +11,9 @@ import (
 // its flush.
 const sealGather = 250 * time.Millisecond
 
+// mailPoll is the interval between looks for mail whose retry is due, or that another instance has left.
+const mailPoll = 5 * time.Second
+
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
 	return append(a.sharedJobs(), a.instanceJobs()...)
@@ -27,6 +30,7 @@ func (a *App) sharedJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "log-audit-heads", Every: time.Hour, Run: a.Audit.LogHeads},
+		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}
 }
@@ -61,6 +65,15 @@ func (a *App) instanceJobs() []jobs.Job {
 			Quiet:       true,
 			Failure:     "the due webhooks could not be loaded; they wait",
 			Wake:        a.Events.Due(),
+		},
+		{
+			Name:        "send-mail",
+			Every:       mailPoll,
+			Run:         a.Mail.Send,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "due mail could not be claimed or stored; it waits",
+			Wake:        a.Mail.Due(),
 		},
 		{
 			Name:        "encrypt-webhook-secrets",

@@ -899,7 +899,7 @@ export interface paths {
         put?: never;
         /**
          * Create a password reset link
-         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
+         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. If mail is configured and the address has not refused it, the user gets the link by mail. The answer then has `mailed: true`, and neither token nor link. The caller must hold every permission that the user holds, and cannot reset their own password.
          *
          *     Permission: `user:change`.
          */
@@ -1243,7 +1243,7 @@ export interface paths {
         put?: never;
         /**
          * Invite a user
-         * @description Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation replaces an open one to the same address. The caller must hold every permission of the roles.
+         * @description Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. If mail is configured, the person gets a link to the page at `http.frontend_url`, with `#invitation=` and the token. The answer then has `mailed: true` and no token. Without mail, or if the address has refused mail, the token is returned, only in this answer. Put it into such a link, after a `#`, so that it stays out of logs. The invitation replaces an open one to the same address. The caller must hold every permission of the roles.
          *
          *     Permission: `user:invite`.
          */
@@ -3035,6 +3035,50 @@ export interface paths {
          */
         post: operations["redeliver"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mail/refused-addresses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List addresses that refuse mail
+         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Invite the person again with the right address, or clear the entry once the address works again.
+         *
+         *     Permission: `user:read`.
+         */
+        get: operations["listRefusedAddresses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mail/refused-addresses/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Clear an address that refuses mail
+         * @description The address gets mail again. Mail that was withheld is not sent. The next refusal adds the address again.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["clearRefusedAddress"];
         options?: never;
         head?: never;
         patch?: never;
@@ -7130,8 +7174,10 @@ export interface components {
              * @description The time at which the invitation was revoked. It is null if it was not.
              */
             revokedAt: string | null;
-            /** @description The secret of the invitation. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another invitation. */
+            /** @description The secret of the invitation. It is null if the invitation is sent by mail. It is also null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another invitation. */
             token: string | null;
+            /** @description Whether the invitation is sent by mail. */
+            mailed: boolean;
         };
         /** @description An API key. */
         Key: {
@@ -8468,15 +8514,17 @@ export interface components {
         };
         /** @description A new link for setting a password. */
         PasswordReset: {
-            /** @description The secret of the link. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another link. */
+            /** @description The secret of the link. It is null if the link is sent by mail. It is also null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another link. */
             token: string | null;
-            /** @description The link for the user. It is null if `http.frontend_url` is not configured or the request is repeated. */
+            /** @description The link for the user. It is null if the link is sent by mail, `http.frontend_url` is not configured, or the request is repeated. */
             link: string | null;
             /**
              * Format: date-time
              * @description The time at which the link expires.
              */
             expiresAt: string;
+            /** @description Whether the user gets the link by mail. */
+            mailed: boolean;
         };
         /** @description This link is invalid or has expired. */
         PasswordResetNotFoundProblem: components["schemas"]["Problem"] & {
@@ -9316,6 +9364,44 @@ export interface components {
             detail: string;
             /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
+        };
+        /** @description An address that gets no mail. */
+        RefusedAddress: {
+            /** Format: uuid */
+            id: string;
+            /** @description The address. */
+            email: string;
+            /**
+             * Format: uuid
+             * @description The user for whom the refused mail was meant. It is null if the person is not a user yet.
+             */
+            userId: string | null;
+            /**
+             * @description The kind of the refused mail.
+             * @enum {string}
+             */
+            kind: "invitation" | "password-reset";
+            /** @description The codes of the mail server's reply, such as 550 5.1.1 (RFC 5321 and RFC 3463). */
+            reply: string;
+            /**
+             * Format: date-time
+             * @description The time of the last refusal.
+             */
+            refusedAt: string;
+        };
+        /** @description Address not found. */
+        RefusedAddressNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "refused-address-not-found";
+        };
+        /** @description One page of a list. */
+        RefusedAddressPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["RefusedAddress"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
         };
         ReleaseAnswer: {
             /** @description The changed reservations. */
@@ -13272,6 +13358,9 @@ export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
 export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
+export type RefusedAddress = components['schemas']['RefusedAddress'];
+export type RefusedAddressNotFoundProblem = components['schemas']['RefusedAddressNotFoundProblem'];
+export type RefusedAddressPage = components['schemas']['RefusedAddressPage'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
 export type ReopenRequest = components['schemas']['ReopenRequest'];
@@ -13673,7 +13762,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000027
+                 * @example 019caed9-4300-7000-8000-000000000028
                  */
                 id: string;
             };
@@ -13913,7 +14002,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000028
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -13955,7 +14044,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000028
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -14092,7 +14181,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -14134,7 +14223,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -14262,7 +14351,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -14304,7 +14393,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -14439,7 +14528,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -14481,7 +14570,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -14611,7 +14700,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -14653,7 +14742,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -14855,7 +14944,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14897,7 +14986,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15063,7 +15152,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -15105,7 +15194,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -15233,7 +15322,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -15275,7 +15364,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -15682,7 +15771,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036f
+                 * @example 019caed9-4300-7000-8000-000000000370
                  */
                 id: string;
             };
@@ -15717,7 +15806,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-00000000037b
                  */
                 id: string;
             };
@@ -15754,12 +15843,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-00000000037b
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037b
+                 * @example 019caed9-4300-7000-8000-00000000037c
                  */
                 sessionId: string;
             };
@@ -15897,7 +15986,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000379
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
             };
@@ -16289,7 +16378,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -16329,7 +16418,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -16373,7 +16462,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
                 /**
@@ -17192,7 +17281,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035b
+                 * @example 019caed9-4300-7000-8000-00000000035c
                  */
                 id: string;
             };
@@ -17229,7 +17318,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035b
+                 * @example 019caed9-4300-7000-8000-00000000035c
                  */
                 id: string;
             };
@@ -17541,7 +17630,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035f
+                 * @example 019caed9-4300-7000-8000-000000000360
                  */
                 id: string;
             };
@@ -17596,7 +17685,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-000000000364
                  */
                 id: string;
             };
@@ -17758,7 +17847,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17814,7 +17903,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004e
                  */
                 id: string;
             };
@@ -17868,7 +17957,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17937,7 +18026,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17977,7 +18066,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18043,7 +18132,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18091,7 +18180,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18157,7 +18246,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18209,7 +18298,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18254,7 +18343,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18566,7 +18655,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351.under-used
+                 * @example 019caed9-4300-7000-8000-000000000352.under-used
                  */
                 id: string;
             };
@@ -18740,7 +18829,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -18785,7 +18874,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -18835,7 +18924,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18885,7 +18974,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18935,7 +19024,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18985,7 +19074,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -19067,7 +19156,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -19117,7 +19206,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e2
+                 * @example 019caed9-4300-7000-8000-0000000001e3
                  */
                 id: string;
             };
@@ -19222,7 +19311,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19264,7 +19353,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19364,7 +19453,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19408,7 +19497,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19475,7 +19564,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19517,7 +19606,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19627,7 +19716,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000231
+                 * @example 019caed9-4300-7000-8000-000000000232
                  */
                 id: string;
             };
@@ -19678,7 +19767,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19727,7 +19816,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19801,7 +19890,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19880,7 +19969,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -19925,7 +20014,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -19984,7 +20073,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -20029,7 +20118,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20071,7 +20160,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20130,7 +20219,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20170,7 +20259,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20283,7 +20372,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034d
+                 * @example 019caed9-4300-7000-8000-00000000034e
                  */
                 id: string;
             };
@@ -20534,7 +20623,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20571,7 +20660,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20611,7 +20700,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20671,7 +20760,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-0000000002f3
                  */
                 id: string;
             };
@@ -20713,7 +20802,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20763,7 +20852,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20813,7 +20902,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20981,7 +21070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21023,7 +21112,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21062,7 +21151,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21113,7 +21202,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21155,7 +21244,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
             };
@@ -21199,7 +21288,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
             };
@@ -21239,7 +21328,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
                 /**
@@ -21271,6 +21360,90 @@ export interface operations {
             404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listRefusedAddresses: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefusedAddressPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    clearRefusedAddress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Not Found.
+             *
+             *     - `refused-address-not-found`: Address not found.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["RefusedAddressNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -21509,7 +21682,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21549,7 +21722,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21592,7 +21765,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21722,7 +21895,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000355
+                 * @example 019caed9-4300-7000-8000-000000000356
                  */
                 id: string;
             };

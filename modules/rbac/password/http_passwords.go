@@ -42,8 +42,9 @@ func (s *Service) Routes() []httpx.Route {
 				"for it. All of their sessions end immediately. The user sets a new password with the link, once, until " +
 				"`expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at " +
 				"`http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own " +
-				"link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset " +
-				"their own password.",
+				"link with the `token` after a `#`. If mail is configured and the address has not refused it, the user gets the " +
+				"link by mail. The answer then has `mailed: true`, and neither token nor link. The caller must hold every permission that " +
+				"the user holds, and cannot reset their own password.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrOwnPassword},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateReset),
 		},
@@ -84,13 +85,14 @@ func (s *Service) handleUseReset(ctx context.Context, in resetPasswordRequest) (
 
 // passwordResetBody is a new link for setting a password.
 type passwordResetBody struct {
-	// The secret of the link. It is null if the request is repeated with its Idempotency-Key, because
-	// it is not stored. Then create another link.
+	// The secret of the link. It is null if the link is sent by mail. It is also null if the request is
+	// repeated with its Idempotency-Key, because it is not stored. Then create another link.
 	Token httpx.Secret `json:"token"`
-	// The link for the user. It is null if `http.frontend_url` is not configured or the request is
-	// repeated.
+	// The link for the user. It is null if the link is sent by mail, `http.frontend_url` is not
+	// configured, or the request is repeated.
 	Link      httpx.Secret `json:"link"`
 	ExpiresAt time.Time    `json:"expiresAt"` // The time at which the link expires.
+	Mailed    bool         `json:"mailed"`    // Whether the user gets the link by mail.
 }
 
 func (s *Service) handleCreateReset(ctx context.Context, in struct {
@@ -98,5 +100,5 @@ func (s *Service) handleCreateReset(ctx context.Context, in struct {
 },
 ) (passwordResetBody, error) {
 	reset, err := s.CreateReset(ctx, in.ID)
-	return passwordResetBody{httpx.Secret(reset.Token), httpx.Secret(reset.Link), reset.ExpiresAt}, err
+	return passwordResetBody{httpx.Secret(reset.Token), httpx.Secret(reset.Link), reset.ExpiresAt, reset.Mailed}, err
 }

@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/trail"
 )
 
@@ -38,11 +39,13 @@ type Reset struct {
 	Token     string // 256 random bits; only the hash is stored
 	Link      string // to the frontend, with the token in the fragment; empty if no frontend is configured
 	ExpiresAt time.Time
+	Mailed    bool // the user gets the link by mail; Token and Link are empty
 }
 
 // CreateReset creates a reset for a user, replaces an earlier one, and ends all of the user's
-// sessions. Errors: [rbac.ErrUserNotFound], [identity.ErrBeyondOwn] for a user with more permissions
-// than the caller, [ErrOwnPassword], [identity.ErrPeopleOnly].
+// sessions. If mail can reach the user, the link is sent and the caller does not see it. Errors:
+// [rbac.ErrUserNotFound], [identity.ErrBeyondOwn] for a user with more permissions than the caller,
+// [ErrOwnPassword], [identity.ErrPeopleOnly].
 func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error) {
 	caller, err := account.Person(ctx)
 	if err != nil {
@@ -67,9 +70,25 @@ func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error
 		if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
 			return Reset{}, err
 		}
+		if reset, err = s.mailReset(ctx, u, reset); err != nil {
+			return Reset{}, err
+		}
 		return reset, trail.RecordBy(ctx, s.Audit, trail.Event{
 			Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now,
 		})
+	})
+}
+
+// mailReset queues the mail with the link of a reset if mail can reach the user, in the transaction of
+// the context. It returns the reset without the secrets that the mail contains.
+func (s *Service) mailReset(ctx context.Context, u rbac.User, reset Reset) (Reset, error) {
+	mailed, err := s.Mail.CanReach(ctx, u.Email)
+	if err != nil || !mailed {
+		return reset, err
+	}
+	return Reset{ExpiresAt: reset.ExpiresAt, Mailed: true}, s.Mail.Queue(ctx, mail.Message{
+		OrganizationID: u.OrganizationID, UserID: u.ID, To: u.Email, Kind: mail.PasswordReset, ExpiresAt: reset.ExpiresAt,
+		Values: mail.Values{Name: u.Name, Link: reset.Link, Until: reset.ExpiresAt},
 	})
 }
 
