@@ -34,6 +34,7 @@ var reachesAll = map[string]struct {
 		"one relay moves the events of all organizations, and reports the positions of their streams",
 	},
 	"modules/events/service_retention.go": {1, "it finds streams with old events, and removes from each separately"},
+	"modules/mailing/service_send.go":     {1, "it claims due mail of all organizations, and stores the results separately"},
 	"modules/rbac/account/service_users.go": {
 		2,
 		"whether any user exists, and whether the demo's addresses can sign in",

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/jobs"
@@ -16,7 +17,7 @@ const mailPoll = 5 * time.Second
 
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
-	return append(a.sharedJobs(), a.instanceJobs()...)
+	return slices.Concat(a.sharedJobs(), a.instanceJobs(), a.deliveryJobs())
 }
 
 // sharedJobs run once per interval, on any instance.
@@ -58,24 +59,6 @@ func (a *App) instanceJobs() []jobs.Job {
 			Wake:        a.Access.Revocations.Announced(),
 		},
 		{
-			Name:        "deliver-webhooks",
-			Every:       a.eventPoll,
-			Run:         a.Events.Deliver,
-			PerInstance: true,
-			Quiet:       true,
-			Failure:     "the due webhooks could not be loaded; they wait",
-			Wake:        a.Events.Due(),
-		},
-		{
-			Name:        "send-mail",
-			Every:       mailPoll,
-			Run:         a.Mail.Send,
-			PerInstance: true,
-			Quiet:       true,
-			Failure:     "due mail could not be claimed or stored; it waits",
-			Wake:        a.Mail.Due(),
-		},
-		{
 			Name:        "encrypt-webhook-secrets",
 			Every:       time.Hour,
 			Run:         a.Events.EncryptSecrets,
@@ -100,6 +83,30 @@ func (a *App) instanceJobs() []jobs.Job {
 			AtStop:      true,
 		},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
+	}
+}
+
+// deliveryJobs send messages to other systems and to people, on every instance.
+func (a *App) deliveryJobs() []jobs.Job {
+	return []jobs.Job{
+		{
+			Name:        "deliver-webhooks",
+			Every:       a.eventPoll,
+			Run:         a.Events.Deliver,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "the due webhooks could not be loaded; they wait",
+			Wake:        a.Events.Due(),
+		},
+		{
+			Name:        "send-mail",
+			Every:       mailPoll,
+			Run:         a.Mail.Send,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "due mail could not be claimed or stored; it waits",
+			Wake:        a.Mail.Due(),
+		},
 	}
 }
 
