@@ -31,7 +31,8 @@ type Clinic struct {
 	VerifyWait    time.Duration    // wait of requests for the verifications that they start; 0: long enough
 	EventTuning   events.Tuning
 	EventPoll     time.Duration    // interval of relaying without a signal; 0: one second
-	Mail          *smtptest.Server // the mail server; nil: none
+	Mail          *smtptest.Server // the mail server; nil: none, or MailServer
+	MailServer    MailServer       // a mail server outside of the process
 	RealPasswords bool             // hash passwords at full cost, and delay refusals as in production
 
 	// Set by Start.

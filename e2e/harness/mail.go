@@ -15,7 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/smtp/smtptest"
+	"omnirapeutic/platform/telemetry/logtest"
 )
+
+// MailServer is a mail server outside of the process of the test.
+type MailServer struct {
+	URL   string
+	Roots *x509.CertPool // of its certificate
+}
 
 // MailFrom is the sender of a clinic's mail.
 const MailFrom = "no-reply@omnirapeutic.test"
@@ -33,19 +40,24 @@ func OpenWithMail(t testing.TB) *Clinic {
 
 // mailSettings returns the environment variables for the clinic's mail server, if it has one.
 func (c *Clinic) mailSettings() []string {
-	if c.Mail == nil {
+	server := c.MailServer.URL
+	if c.Mail != nil {
+		logtest.Secret("the password of the mail server", smtptest.Password)
+		user := url.UserPassword(smtptest.User, smtptest.Password)
+		server = (&url.URL{Scheme: "smtp", User: user, Host: c.Mail.Address}).String()
+	}
+	if server == "" {
 		return nil
 	}
-	server := url.URL{Scheme: "smtp", User: url.UserPassword(smtptest.User, smtptest.Password), Host: c.Mail.Address}
 	return []string{
-		"OMNI_SMTP_URL=" + server.String(), "OMNI_MAIL_FROM=Omnirapeutic <" + MailFrom + ">",
+		"OMNI_SMTP_URL=" + server, "OMNI_MAIL_FROM=Omnirapeutic <" + MailFrom + ">",
 		"OMNI_FRONTEND_URL=" + FrontendURL, "OMNI_PUBLIC_URL=" + PublicURL,
 	}
 }
 
 func (c *Clinic) mailRoots() *x509.CertPool {
 	if c.Mail == nil {
-		return nil
+		return c.MailServer.Roots
 	}
 	return c.Mail.Roots
 }

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,8 @@ func classify(err error) *Error {
 	if !ok {
 		return &Error{Reason: Postponed, cause: err}
 	}
-	code, enhanced := refused.ErrorCode(), refused.EnhancedStatusCode()
+	code := refused.ErrorCode()
+	enhanced := enhancedCode(code, err.Error())
 	e := &Error{Reason: Postponed, cause: err}
 	if code != 0 {
 		e.Reply = strings.TrimSpace(strconv.Itoa(code) + " " + enhanced)
@@ -67,6 +69,18 @@ func classify(err error) *Error {
 	}
 	return e
 }
+
+// enhancedCode returns the enhanced code (RFC 3463) that follows the code in the text of an error; "":
+// none. Some servers send enhanced codes without announcing them, and go-mail ignores these.
+func enhancedCode(code int, text string) string {
+	_, reply, found := strings.Cut(text, strconv.Itoa(code))
+	if !found || reply == "" {
+		return ""
+	}
+	return enhancedForm.FindString(reply[1:])
+}
+
+var enhancedForm = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 
 // concernsRecipient reports whether a permanent reply to RCPT is about the recipient. Enhanced codes
 // of the subjects 3 (mail system), 4 (network), 5 (protocol) and 7 (security or policy) are about the
