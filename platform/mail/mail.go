@@ -14,8 +14,9 @@ type Kind string
 
 // The kinds of messages.
 const (
-	Invitation    Kind = "invitation"     // a person is invited to become a user
-	PasswordReset Kind = "password-reset" // a link to set a new password
+	Invitation     Kind = "invitation"      // a person is invited to become a user
+	PasswordReset  Kind = "password-reset"  // a link to set a new password, created by an administrator
+	RequestedReset Kind = "requested-reset" // such a link that the user has requested
 )
 
 // Message is one message to one address. The module mailing stores it encrypted, because links
