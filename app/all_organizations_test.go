@@ -47,6 +47,7 @@ var reachesAll = map[string]struct {
 		1,
 		"an invitation is accepted with its token, before there is a caller",
 	},
+	"modules/rbac/password/service_request.go": {1, "a request for a reset has an address and no organization"},
 	"modules/rbac/password/service_reset.go": {
 		2,
 		"a reset link has a token and no organization; an operator names an address",

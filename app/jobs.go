@@ -99,6 +99,15 @@ func (a *App) deliveryJobs() []jobs.Job {
 			Wake:        a.Events.Due(),
 		},
 		{
+			Name:        "answer-password-reset-requests",
+			Every:       mailPoll,
+			Run:         a.Access.Passwords.SendRequested,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "requests for a new password could not be answered; they wait",
+			Wake:        a.Access.Passwords.Requested(),
+		},
+		{
 			Name:        "send-mail",
 			Every:       mailPoll,
 			Run:         a.Mail.Send,

@@ -44,6 +44,7 @@ var refusedInTheDemo = map[string]string{
 	"switchOrganization":     "for super administrators",
 	"refreshSignIn":          "the refresh token is a secret of the sign-in",
 	"clearRefusedAddress":    "no mail is sent from the demo practice",
+	"requestPasswordReset":   "the demo sends no mail",
 	"resetPassword":          "the token is a secret of the link",
 	"acceptInvitation":       "the token is a secret of the link",
 	"confirmMySecondFactor":  "the code comes from an authenticator",

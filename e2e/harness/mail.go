@@ -62,6 +62,14 @@ func (c *Clinic) mailRoots() *x509.CertPool {
 	return c.Mail.Roots
 }
 
+// AnswerResetRequests answers the requests for a link to set a new password, and sends the mail.
+func (c *Clinic) AnswerResetRequests(t testing.TB) []Mail {
+	t.Helper()
+	_, err := c.App.Access.Passwords.SendRequested(t.Context())
+	require.NoError(t, err)
+	return c.SendMail(t)
+}
+
 // SendMail sends the due mail, and returns the mail that the server has accepted since the last call.
 func (c *Clinic) SendMail(t testing.TB) []Mail {
 	t.Helper()

@@ -47,6 +47,9 @@ type view struct {
 	Name         string
 	Link         string
 	Until        string
+	At           string
+	Change       string
+	Address      string
 }
 
 // page is the data of the layout.
@@ -71,6 +74,9 @@ func render(kind mail.Kind, language Language, values mail.Values, from Organiza
 		Name:         oneLine(values.Name),
 		Link:         values.Link,
 		Until:        dateAndTime(language, values.Until, from.Location),
+		At:           dateAndTime(language, values.At, from.Location),
+		Change:       string(values.Change),
+		Address:      oneLine(values.Address),
 	}
 	var content strings.Builder
 	if err := contents[language].ExecuteTemplate(&content, string(kind)+".txt", v); err != nil {

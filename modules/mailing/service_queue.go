@@ -18,6 +18,9 @@ const usualLifetime = 24 * time.Hour
 // errNotConfigured is returned for a message although mail is not configured.
 var errNotConfigured = errors.New("mailing: no mail server is configured")
 
+// Enabled reports whether mail is configured.
+func (s *Service) Enabled() bool { return s.Sender != nil }
+
 // CanReach reports whether mail to the address can be sent, in the transaction of the context: mail is
 // configured, and the address has not refused mail of the caller's organization. Index:
 // refused_addresses_once.

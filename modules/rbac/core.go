@@ -24,6 +24,8 @@ type Core struct {
 
 // Mailer sends mail. The module mailing implements it.
 type Mailer interface {
+	// Enabled reports whether mail is configured.
+	Enabled() bool
 	// CanReach reports whether mail to the address can be sent, in the transaction of the context.
 	CanReach(ctx context.Context, address string) (bool, error)
 	// Queue sends the messages if the transaction of the context commits.
@@ -32,6 +34,9 @@ type Mailer interface {
 
 // NoMail is the [Mailer] of commands and tests without mail.
 type NoMail struct{}
+
+// Enabled implements [Mailer].
+func (NoMail) Enabled() bool { return false }
 
 // CanReach implements [Mailer].
 func (NoMail) CanReach(context.Context, string) (bool, error) { return false, nil }

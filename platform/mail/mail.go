@@ -14,8 +14,23 @@ type Kind string
 
 // The kinds of messages.
 const (
-	Invitation    Kind = "invitation"     // a person is invited to become a user
-	PasswordReset Kind = "password-reset" // a link to set a new password
+	Invitation     Kind = "invitation"      // a person is invited to become a user
+	PasswordReset  Kind = "password-reset"  // a link to set a new password, created by an administrator
+	RequestedReset Kind = "requested-reset" // such a link that the user has requested
+	NewDevice      Kind = "new-device"      // a sign-in on a new device
+	SecurityChange Kind = "security-change" // a change of the sign-in
+)
+
+// Change is a change of a user's sign-in.
+type Change string
+
+// The changes of which users are notified.
+const (
+	PasswordChanged      Change = "password"
+	SecondFactorOn       Change = "second-factor-on"
+	SecondFactorOff      Change = "second-factor-off"
+	RecoveryCodesRenewed Change = "recovery-codes"
+	APIKeyCreated        Change = "api-key"
 )
 
 // Message is one message to one address. The module mailing stores it encrypted, because links
@@ -31,7 +46,10 @@ type Message struct {
 
 // Values are the values of a message's template. They contain no health data.
 type Values struct {
-	Name  string    `json:"name,omitempty"` // of the recipient
-	Link  string    `json:"link,omitempty"` // to a configured page
-	Until time.Time `json:"until,omitzero"` // the end of the link's validity
+	Name    string    `json:"name,omitempty"`    // of the recipient
+	Link    string    `json:"link,omitempty"`    // to a configured page
+	Until   time.Time `json:"until,omitzero"`    // the end of the link's validity
+	At      time.Time `json:"at,omitzero"`       // the time of the event
+	Change  Change    `json:"change,omitempty"`  // of the sign-in
+	Address string    `json:"address,omitempty"` // the network address of a sign-in
 }

@@ -144,7 +144,8 @@ func New(d Dependencies) *Access {
 	})
 	a.Passwords = password.New(password.Dependencies{
 		Core: core, Accounts: a.Accounts, Revocations: a.Revocations, Sessions: a.Sessions, Throttle: a.Throttle,
-		FrontendURL: d.FrontendURL, ResetLifetime: cmp.Or(d.PasswordResets, resetTime), Quick: d.Quick,
+		FrontendURL: d.FrontendURL, ResetLifetime: cmp.Or(d.PasswordResets, resetTime), Secrets: encryption,
+		Quick: d.Quick,
 	})
 	a.SecondFactors = mfa.New(mfa.Dependencies{
 		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Revocations: a.Revocations, Sessions: a.Sessions,

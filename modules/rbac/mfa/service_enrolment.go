@@ -7,6 +7,7 @@ import (
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/mail"
 )
 
 // Enrolment is a started second factor. It is shown once.
@@ -104,6 +105,9 @@ func (s *Service) Confirm(ctx context.Context, code string) ([]string, session.S
 			return struct{}{}, err
 		}
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
+			return struct{}{}, err
+		}
+		if err := s.NotifyChange(ctx, own.User, mail.SecondFactorOn); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordOwn(ctx, caller, action)

@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/telemetry"
 	"omnirapeutic/platform/trail"
 )
@@ -177,7 +178,8 @@ func (s *Service) countWrong(ctx context.Context, f Factor, verdict Verdict) err
 // at their unlocked screen, and then changes the caller's second factor. It works without
 // [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 func (s *Service) withBoth(
-	ctx context.Context, password, code, action string, change func(ctx context.Context, f Factor) error,
+	ctx context.Context, password, code, action string, notice mail.Change,
+	change func(ctx context.Context, f Factor) error,
 ) error {
 	caller, err := account.Person(ctx)
 	if err != nil {
@@ -209,6 +211,9 @@ func (s *Service) withBoth(
 			return struct{}{}, err
 		}
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
+			return struct{}{}, err
+		}
+		if err := s.NotifyChange(ctx, own.User, notice); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.recordOwn(ctx, caller, action)

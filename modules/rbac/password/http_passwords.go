@@ -29,9 +29,20 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
+			Name: "requestPasswordReset", Summary: "Request a link to set a new password",
+			Description: "For a person who has forgotten the password. The answer is the same for every address. If the " +
+				"address has accounts, each gets a mail with a link, which works once, within 30 minutes. The link leads to the " +
+				"page at `http.frontend_url`, with `#password-reset=` and the token for `POST /auth/password-reset/confirm`. " +
+				"Sessions end when the new password is set. Disabled users, and users who sign in with an identity provider, get " +
+				"no link. Requests are limited like failed sign-ins.",
+			Refusals: []*fault.Error{ErrNoMail, throttle.ErrSignInDelayed},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRequestReset),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/password-reset/confirm", Permission: httpx.Public,
 			Name: "resetPassword", Summary: "Set a new password with a reset link",
-			Description: "For a user who has forgotten the password. `token` comes from the link that an administrator has " +
-				"created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
+			Description: "For a user who has forgotten the password. `token` comes from the link that the user has requested " +
+				"or an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
 			Refusals: []*fault.Error{ErrResetNotFound, ErrBusy},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUseReset),
 		},
@@ -71,6 +82,14 @@ func (s *Service) handleChange(ctx context.Context, in passwordChange) (changedP
 		return changedPasswordBody{}, err
 	}
 	return changedPasswordBody{httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer"}, nil
+}
+
+type requestResetRequest struct {
+	Email string `json:"email" validate:"required,max=254"` // The e-mail address of the person.
+}
+
+func (s *Service) handleRequestReset(ctx context.Context, in requestResetRequest) (httpx.None, error) {
+	return httpx.None{}, s.Request(ctx, in.Email)
 }
 
 type resetPasswordRequest struct {

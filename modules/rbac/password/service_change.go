@@ -7,6 +7,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/trail"
 )
 
@@ -54,6 +55,9 @@ func (s *Service) Change(ctx context.Context, c Change) (session.SignedIn, error
 			return session.Session{}, err
 		}
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
+			return session.Session{}, err
+		}
+		if err := s.NotifyChange(ctx, own.User, mail.PasswordChanged); err != nil {
 			return session.Session{}, err
 		}
 		return in, trail.RecordBy(ctx, s.Audit, trail.Event{

@@ -62,7 +62,7 @@ func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error
 			return Reset{}, ErrOwnPassword
 		}
 		now := s.Clock.Now()
-		reset := s.newReset(now)
+		reset := s.newReset(now, s.ResetLifetime)
 		row := resetRow{u.OrganizationID, u.ID, hashOfToken(reset.Token), &caller.UserID, now, reset.ExpiresAt}
 		if err := s.store.saveReset(ctx, row); err != nil {
 			return Reset{}, err
@@ -92,11 +92,11 @@ func (s *Service) mailReset(ctx context.Context, u rbac.User, reset Reset) (Rese
 	})
 }
 
-func (s *Service) newReset(now time.Time) Reset {
+func (s *Service) newReset(now time.Time, lifetime time.Duration) Reset {
 	const bytes = 32
 	secret := make([]byte, bytes)
 	_, _ = rand.Read(secret) // never fails: see crypto/rand
-	reset := Reset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(s.ResetLifetime)}
+	reset := Reset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(lifetime)}
 	if s.FrontendURL != "" {
 		reset.Link = s.FrontendURL + "#password-reset=" + url.QueryEscape(reset.Token)
 	}
@@ -147,7 +147,8 @@ func (s *Service) useReset(ctx context.Context, token, password string) error {
 }
 
 // userOfReset returns the user whose password the token may set. Its creator must still be allowed
-// to create it, because a former administrator may have kept the token.
+// to create it, because a former administrator may have kept the token. A link that the user has
+// requested is invalid once the user signs in with an identity provider.
 func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (rbac.User, error) {
 	found, err := s.store.reset(ctx, tokenHash, s.Clock.Now())
 	if err != nil {
@@ -157,6 +158,12 @@ func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (rbac.User,
 	if err == nil && found.CreatedBy != nil {
 		creator := identity.Caller{UserID: *found.CreatedBy, OrganizationID: found.OrganizationID}
 		u, err = s.Accounts.AdministeredUser(identity.With(ctx, creator), u.ID)
+	}
+	if err == nil && found.CreatedBy == nil {
+		var linked bool
+		if linked, err = s.store.isLinked(ctx, u); linked {
+			err = rbac.ErrUserNotFound
+		}
 	}
 	refused := errors.Is(err, rbac.ErrUserNotFound) || errors.Is(err, identity.ErrBeyondOwn) ||
 		errors.Is(err, identity.ErrForbidden) || errors.Is(err, identity.ErrUnauthenticated)
@@ -177,6 +184,9 @@ func (s *Service) replace(ctx context.Context, u rbac.User, hash, action string)
 		return err
 	}
 	if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
+		return err
+	}
+	if err := s.NotifyChange(ctx, u, mail.PasswordChanged); err != nil {
 		return err
 	}
 	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now})

@@ -1,4 +1,4 @@
--- Mail to people: the queue, and addresses that refuse mail.
+-- Mail to people: the queue, addresses that refuse mail, and requests for a new password.
 
 -- +goose Up
 CREATE TABLE mails (
@@ -40,9 +40,20 @@ CREATE TABLE refused_addresses (
     CONSTRAINT refused_addresses_organization FOREIGN KEY (organization_id) REFERENCES organizations (id)
 );
 
+-- A request is stored for every address, known or not, and is answered by mail a moment later. So the answer to the
+-- request does not depend on the address.
+CREATE TABLE password_reset_requests (
+    id            uuid        NOT NULL,
+    address       bytea       NOT NULL, -- the typed e-mail address, encrypted: people sometimes type a password
+    requested_at  timestamptz NOT NULL,
+    source        text        NOT NULL, -- the client's address
+    PRIMARY KEY (id)
+);
+
 SELECT hold_to_organizations('mails');
 SELECT hold_to_organizations('refused_addresses');
 
 -- +goose Down
+DROP TABLE password_reset_requests;
 DROP TABLE refused_addresses;
 DROP TABLE mails;
