@@ -186,20 +186,9 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 	watchQueue(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
 	a.Directory = directory.New(d.Database, a.Audit, revocations, d.Clock, d.NewID)
-	sender, err := newMailSender(d.Config.Mail, d.MailRoots)
-	if err != nil {
+	if err := a.newMail(d, secrets); err != nil {
 		return err
 	}
-	a.Mail = mailing.New(mailing.Dependencies{
-		Database:  d.Database,
-		Audit:     a.Audit,
-		Directory: mailDirectory{a.Directory},
-		Clock:     d.Clock,
-		NewID:     d.NewID,
-		Logger:    d.Logger,
-		Sender:    sender,
-		Secrets:   secrets.Encryption,
-	})
 	a.Access = access.New(access.Dependencies{
 		Database:       d.Database,
 		Audit:          a.Audit,
