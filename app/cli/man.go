@@ -27,7 +27,8 @@ func printManual(out io.Writer, model *kong.Application) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH OMNIRAPEUTIC 1 \"\" \"Omnirapeutic %s\" \"Omnirapeutic\"\n", roff(version.Version()))
 	b.WriteString(".SH NAME\nomnirapeutic \\- a backend for ABA\\-therapy practices\n")
-	b.WriteString(".SH SYNOPSIS\n.B omnirapeutic\n[\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fICOMMAND\\fR] [\\fIOPTION\\fR ...]\n")
+	b.WriteString(".SH SYNOPSIS\n.B omnirapeutic\n" +
+		"[\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fICOMMAND\\fR] [\\fIOPTION\\fR ...]\n")
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n%s\n", paragraphs(model.Help))
 	b.WriteString(".SH OPTIONS\n")
 	writeOptions(&b, flagsOf(model.Node))
