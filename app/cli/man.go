@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"omnirapeutic/platform/programname"
 	"omnirapeutic/platform/version"
 )
 
@@ -36,7 +37,9 @@ func printManual(out io.Writer, model *kong.Application) error {
 	for _, n := range visibleCommands(model.Node)[1:] {
 		fmt.Fprintf(&b, ".SS %s\n%s\n", roff(usageOf(n)), paragraphs(n.Help))
 		if n.Detail != "" && n.Detail != n.Parent.Detail {
-			fmt.Fprintf(&b, ".PP\n%s\n", paragraphs(n.Detail))
+			// The page names the installed program, not the one that prints it.
+			detail := strings.ReplaceAll(n.Detail, programname.Command(""), "omnirapeutic")
+			fmt.Fprintf(&b, ".PP\n%s\n", paragraphs(detail))
 		}
 		writeOptions(&b, flagsOf(n))
 	}
