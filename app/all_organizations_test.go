@@ -36,6 +36,7 @@ var reachesAll = map[string]struct {
 		"one relay moves the events of all organizations, and reports the positions of their streams",
 	},
 	"modules/events/service_retention.go":      {1, "it finds streams with old events, and removes from each separately"},
+	"modules/mailing/service_send.go":          {1, "it claims due mail of all organizations, and stores the results separately"},
 	"modules/verification/service_overview.go": {1, "it counts verified organizations"},
 	"modules/rbac/account/service_users.go": {
 		2,
@@ -49,6 +50,7 @@ var reachesAll = map[string]struct {
 		1,
 		"an invitation is accepted with its token, before there is a caller",
 	},
+	"modules/rbac/password/service_request.go": {1, "a request for a reset has an address and no organization"},
 	"modules/rbac/password/service_reset.go": {
 		2,
 		"a reset link has a token and no organization; an operator names an address",

@@ -47,6 +47,7 @@ type Config struct {
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration
 	Webhooks             Webhooks
+	Mail                 Mail
 	// EventRetention is how long events are kept for reconnecting readers.
 	EventRetention time.Duration
 	// InvitationLifetime is how long an invitation can be accepted.
@@ -110,6 +111,15 @@ type Webhooks struct {
 	// them.
 	SlotsPerOrganization int
 }
+
+// Mail configures the mail to users. The zero value sends none.
+type Mail struct {
+	URL  Secret // of the mail server; "" for none
+	From string // the sender
+}
+
+// Enabled reports whether mail is sent.
+func (m Mail) Enabled() bool { return m.URL != "" }
 
 // Log configures logging.
 type Log struct {

@@ -310,6 +310,16 @@ var keys = []key{
 		show: func(c Config) string { return strconv.Itoa(c.Webhooks.SlotsPerOrganization) },
 	},
 	{
+		name: "mail.smtp_url", env: "OMNI_SMTP_URL", secret: true,
+		set:  setSMTPURL,
+		show: func(c Config) string { return c.Mail.URL.withoutPassword() },
+	},
+	{
+		name: "mail.from", env: "OMNI_MAIL_FROM",
+		set:  func(c *Config, s string) error { c.Mail.From = s; return checkMailFrom(s) },
+		show: func(c Config) string { return c.Mail.From },
+	},
+	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",
 		// The minimum is the time for which deliveries to a webhook are retried.
 		set:  duration(func(c *Config) *time.Duration { return &c.EventRetention }, 48*time.Hour, 365*24*time.Hour),

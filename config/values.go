@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/smtp"
 )
 
 // Parsers of values, with an error text for each kind.
@@ -175,6 +176,17 @@ func setFrontendURL(c *Config, s string) error {
 		return errors.New("must be the URL of a page, such as https://app.example.org/signed-in, without a fragment")
 	}
 	return nil
+}
+
+func setSMTPURL(c *Config, s string) error {
+	c.Mail.URL = Secret(s)
+	_, err := smtp.ParseURL(s)
+	return err
+}
+
+func checkMailFrom(s string) error {
+	_, err := smtp.ParseFrom(s)
+	return err
 }
 
 func setBodyLimit(c *Config, s string) error {

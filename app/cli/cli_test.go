@@ -92,6 +92,8 @@ func TestCommandLine(t *testing.T) {
 		"seed --help":           "Omni-Demo-Practice-2026",
 		"verify --help":         "Exit code 0",
 		"audit --help":          "Remove",
+		"backup --help":         "age-keygen",
+		"restore --help":        "OMNI_DATA_DIR",
 		"audit remove --help":   "164.316",
 		"loadtest --help":       "Exit code 0",
 		"user --help":           "ADMIN",
