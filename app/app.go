@@ -182,7 +182,10 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		DiskQueue: queue,
 		Observe:   newTrailMetrics(a.registry).observe,
 		SIEM:      siemOf(d.Config.SIEM),
-		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
+		Alerts: audit.AlertLimits{
+			Patients: d.Config.Alerts.Patients, Denials: d.Config.Alerts.Denials, Emergency: emergency.EventTaken,
+		},
+		Anchors: anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchQueue(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
@@ -325,7 +328,8 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 // registerGauges exports figures that the modules keep in memory.
 func (a *App) registerGauges() {
 	a.registry.MustRegister(
-		newDatabaseMetrics(a), deliveryMetrics{a.Events.DeliveryCounts}, diskMetrics{foldersOf(a.config)},
+		newDatabaseMetrics(a), deliveryMetrics{a.Events.DeliveryCounts}, alertMetrics{a.Audit.Alerts},
+		diskMetrics{foldersOf(a.config)},
 	)
 	for _, g := range []struct {
 		name, help string

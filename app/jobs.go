@@ -79,6 +79,14 @@ func (a *App) instanceJobs() []jobs.Job {
 			Gather:      jobs.Gather(sealGather),
 		},
 		{
+			Name:        "find-suspicious-access",
+			Every:       5 * time.Second,
+			Run:         a.Audit.FindAlerts,
+			PerInstance: true,
+			AtStop:      true,
+			Failure:     "alerts about suspicious access could not be recorded; they are recorded later",
+		},
+		{
 			Name:        "write-anonymous-attempts",
 			Every:       5 * time.Second,
 			Run:         a.Audit.WriteAttempts,

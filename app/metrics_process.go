@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
 	"omnirapeutic/platform/datadir"
@@ -91,6 +92,24 @@ func (m deliveryMetrics) Collect(to chan<- prometheus.Metric) {
 		"delivered": c.Delivered, "retry": c.Retried, "dead": c.Dead, "withheld": c.Withheld,
 	} {
 		to <- prometheus.MustNewConstMetric(descDelivered, prometheus.CounterValue, float64(n), state)
+	}
+}
+
+// alertMetrics export the number of alerts about suspicious access.
+type alertMetrics struct {
+	counts func() map[audit.AlertKind]int64
+}
+
+var descAlerts = newDesc("access_alerts_total",
+	"Alerts about suspicious access on this instance, by kind (mass-read, denials, emergency-access).", "kind")
+
+// Describe implements prometheus.Collector.
+func (alertMetrics) Describe(to chan<- *prometheus.Desc) { to <- descAlerts }
+
+// Collect implements prometheus.Collector.
+func (m alertMetrics) Collect(to chan<- prometheus.Metric) {
+	for kind, n := range m.counts() {
+		to <- prometheus.MustNewConstMetric(descAlerts, prometheus.CounterValue, float64(n), string(kind))
 	}
 }
 

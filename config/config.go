@@ -31,6 +31,7 @@ type Config struct {
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
 	Anchors       Anchors
+	Alerts        Alerts
 	SIEM          []string // URLs to which audit events are sent, see setSIEM; may be empty
 	PostgresBin   string   // folder of PostgreSQL's programs; "" to search for them
 	PostgresFetch bool     // download PostgreSQL's programs if none are installed
@@ -73,6 +74,12 @@ type Config struct {
 type Anchors struct {
 	Destinations []string // file:///PATH or https:// URLs; may be empty
 	Authority    string   // the URL of a time stamping authority (RFC 3161); may be ""
+}
+
+// Alerts are limits of suspicious access, for one user or API key in ten minutes.
+type Alerts struct {
+	Patients int // maximum number of patients whose records are read without an alert; 0 for no alerts
+	Denials  int // maximum number of denied requests without an alert; 0 for no alerts
 }
 
 // Commands configures the execution of commands: requests that change units or appointments.

@@ -165,6 +165,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
 			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
 			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
+			"OMNI_ALERT_PATIENTS":                 "20",
+			"OMNI_ALERT_DENIALS":                  "0",
 			"OMNI_SIEM":                           "syslog+tls://siem.test:6514, https://u:p@siem.test/in",
 			"OMNI_LOG_LEVEL":                      "debug",
 			"OMNI_LOG_FORMAT":                     "text",
@@ -223,6 +225,7 @@ func TestLoad(t *testing.T) {
 			Anchors: Anchors{
 				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
 			},
+			Alerts:      Alerts{Patients: 20},
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
@@ -608,7 +611,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+10, "and ten groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+11, "and eleven groups")
 	})
 }
 

@@ -22,6 +22,9 @@ type key struct {
 	show   func(c Config) string // the effective value
 }
 
+// maxAlertLimit is the largest limit of an alert.
+const maxAlertLimit = 1_000_000
+
 // keys lists all keys, in the order of config.example.yaml. Empty values are not set.
 var keys = []key{
 	{
@@ -56,6 +59,16 @@ var keys = []key{
 		name: "anchors.authority", env: "OMNI_ANCHOR_AUTHORITY",
 		set:  setAuthority,
 		show: func(c Config) string { return withoutPassword(c.Anchors.Authority) },
+	},
+	{
+		name: "alerts.patients", env: "OMNI_ALERT_PATIENTS", preset: "100",
+		set:  integer(func(c *Config) *int { return &c.Alerts.Patients }, 0, maxAlertLimit),
+		show: func(c Config) string { return strconv.Itoa(c.Alerts.Patients) },
+	},
+	{
+		name: "alerts.denials", env: "OMNI_ALERT_DENIALS", preset: "50",
+		set:  integer(func(c *Config) *int { return &c.Alerts.Denials }, 0, maxAlertLimit),
+		show: func(c Config) string { return strconv.Itoa(c.Alerts.Denials) },
 	},
 	{
 		name: "siem", env: "OMNI_SIEM",

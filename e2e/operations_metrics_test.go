@@ -72,6 +72,7 @@ func TestMetricsShowTheStateOfTheProgram(t *testing.T) {
 		`omnirapeutic_sign_ins_total{outcome="denied"}`:            1,
 		"omnirapeutic_denials_total":                               1,
 		"omnirapeutic_emergency_access_total":                      1,
+		`omnirapeutic_access_alerts_total{kind="mass-read"}`:       0,
 		"omnirapeutic_verified_organizations":                      1,
 		"omnirapeutic_replication_standbys":                        0,
 	} {

@@ -35,6 +35,7 @@ type Service struct {
 	diskQueue  *DiskQueue     // nil: events that the database does not accept are refused
 	observe    func(recorded []trail.Event)
 	siem       []siem.Destination
+	watcher    *watcher
 	anchors    Anchors
 }
 
@@ -51,7 +52,9 @@ type Dependencies struct {
 	// only counted. It must return quickly. It may be nil.
 	Observe func(recorded []trail.Event)
 	// SIEM are the destinations of [Service.SendToSIEM].
-	SIEM    []siem.Destination
+	SIEM []siem.Destination
+	// Alerts are the limits of [Service.FindAlerts].
+	Alerts  AlertLimits
 	Anchors Anchors // may be the zero value
 }
 
@@ -60,6 +63,7 @@ func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
 		diskQueue: d.DiskQueue, anchors: d.Anchors, observe: d.Observe, siem: d.SIEM,
+		watcher: newWatcher(d.Alerts),
 	}
 	if s.observe == nil {
 		s.observe = func([]trail.Event) {}

@@ -54,6 +54,7 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 			}
 		}
 		s.observe(all)
+		s.watcher.add(all)
 		return make([]struct{}, len(requests)), nil
 	})
 }

@@ -31,6 +31,7 @@ func (s *Service) Record(ctx context.Context, events []trail.Event) error {
 	}
 	err = db.AfterCommit(ctx, func(context.Context) {
 		s.observe(events)
+		s.watcher.add(events)
 		if len(rows) > 0 {
 			s.signalSealer()
 		}
