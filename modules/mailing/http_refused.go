@@ -16,7 +16,7 @@ import (
 
 // Routes returns the operations on mail.
 func (s *Service) Routes() []httpx.Route {
-	return []httpx.Route{
+	return append(s.preferenceRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/mail/refused-addresses", Permission: permission.UserRead,
 			Name: "listRefusedAddresses", Summary: "List addresses that refuse mail",
@@ -33,7 +33,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrRefusedAddressNotFound},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleClear),
 		},
-	}
+	}...)
 }
 
 // refusedAddressBody is an address that gets no mail.
