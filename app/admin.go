@@ -70,7 +70,7 @@ type configBody struct {
 }
 
 func (a *App) handleConfig(ctx context.Context, _ httpx.None) (configBody, error) {
-	shown := configBody{Settings: a.config.Settings()}
+	shown := configBody{Settings: a.running.Load().Settings()}
 	err := a.database.CheckRole(ctx)
 	if role, ok := errors.AsType[*db.RoleError](err); ok {
 		shown.RowSecurityGap, err = &role.Why, nil

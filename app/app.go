@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,7 +92,9 @@ type App struct {
 	ledgerMetrics *ledgerMetrics
 	clock         func() time.Time
 	served        contractCache
-	config        config.Config
+	config        config.Config                 // at the start
+	running       atomic.Pointer[config.Config] // with the reloaded values
+	failures      *failureLimit
 	database      *db.DB
 	jobs          *jobs.Scheduler
 	logger        logrus.FieldLogger
@@ -123,10 +126,12 @@ func New(d Dependencies) (*App, error) {
 		database:      d.Database,
 		logger:        d.Logger,
 		registry:      registry,
+		failures:      newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
 		eventPoll:     cmp.Or(d.EventPoll, time.Second),
 		verifyWait:    cmp.Or(d.VerifyWait, defaultVerifyWait),
 		exampleWait:   cmp.Or(d.ExampleWait, defaultExampleWait),
 	}
+	a.running.Store(&d.Config)
 	if err := a.newRecords(d, secrets, batches); err != nil {
 		return nil, err
 	}
@@ -218,7 +223,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		UsualKey:       d.Config.APIKeyLifetime,
 		LongestKey:     d.Config.APIKeyMaxLifetime,
 		Quick:          d.QuickPasswords,
-		Failures:       newFailureLimit(d.Clock, d.Config.HTTP.FailureRate, d.FailureHold),
+		Failures:       a.failures,
 	})
 	return nil
 }

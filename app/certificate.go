@@ -32,6 +32,21 @@ type certificate struct {
 
 type digest [sha256.Size]byte
 
+// CheckCertificate returns an error if there is a certificate that cannot be used, or that has expired.
+func CheckCertificate(files config.TLS) error {
+	if !files.Given() {
+		return nil
+	}
+	c, err := readCertificate(files)
+	if err != nil {
+		return err
+	}
+	if end := c.current.Load().Leaf.NotAfter; time.Now().After(end) {
+		return fmt.Errorf("the certificate %s expired on %s", files.Certificate, end.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // readCertificate loads both files. Its error describes the fault.
 func readCertificate(files config.TLS) (*certificate, error) {
 	c := &certificate{files: files}

@@ -39,11 +39,15 @@ func newFailureLimit(clock func() time.Time, r config.Rate, hold time.Duration) 
 	}
 }
 
+// set replaces the limit. All counts start again.
+func (l *failureLimit) set(r config.Rate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures = newPolicy("failures", r)
+}
+
 // Take claims one failure. The error is errRateLimited with the time to wait.
 func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
-	if l.failures.rate == 0 {
-		return nil
-	}
 	wait, ok := l.claim(kind, source)
 	if ok {
 		return nil
@@ -56,6 +60,9 @@ func (l *failureLimit) Take(ctx context.Context, kind, source string) error {
 func (l *failureLimit) claim(kind, source string) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.failures.rate == 0 {
+		return 0, true
+	}
 	now := l.clock()
 	b := l.failures.bucketOf(failureKey(kind, source), now)
 	if b.AllowN(now, 1) {
@@ -83,11 +90,11 @@ func (l *failureLimit) holdBack(ctx context.Context) {
 
 // GiveBack returns a failure claimed by Take.
 func (l *failureLimit) GiveBack(kind, source string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.failures.rate == 0 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	now := l.clock()
 	l.failures.bucketOf(failureKey(kind, source), now).AllowN(now, -1)
 }

@@ -106,11 +106,11 @@ func (l *Listeners) warn(c config.Config, logger logrus.FieldLogger) {
 }
 
 // watchCertificate reloads the certificate when its files change, and on SIGHUP, until
-// stop is called. Without a certificate, SIGHUP has its default effect.
+// stop is called.
 //
 // It is not in the table of background jobs. The certificate belongs to the listeners, which exist
 // before the modules and accept connections until all requests have ended. A reload must not depend
-// on a selection of jobs, and SIGHUP is handled only here.
+// on a selection of jobs.
 func (l *Listeners) watchCertificate(ctx context.Context, logger logrus.FieldLogger) (stop func()) {
 	if l.certificate == nil {
 		return func() {}

@@ -15,12 +15,16 @@ import (
 	"omnirapeutic/app/demo"
 	"omnirapeutic/config"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/systemd"
+	"omnirapeutic/platform/version"
 )
 
 // Program is the [App] with its open storage.
 type Program struct {
 	*App
 	Storage *Storage
+	// Notifier sends the program's state to systemd. It may be nil.
+	Notifier *systemd.Notifier
 }
 
 // Open opens the storage, migrates or checks the schema as configured, and builds the
@@ -158,6 +162,8 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(l.api) }()
 	p.logger.WithFields(logrus.Fields{"event": "listening", "address": l.api.Addr().String()}).Info("ready to serve")
+	p.warnOf(p.Notifier.Ready(p.servingStatus(l)))
+	defer p.feedWatchdog(p.Notifier)()
 
 	var ended error
 	select {
@@ -168,12 +174,19 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 		ended = fmt.Errorf("the private PostgreSQL has ended: %w", p.Storage.Err())
 	}
 	p.logger.WithField("event", "stopping").Info("finishing running requests")
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.HTTP.ShutdownGrace)
+	p.warnOf(p.Notifier.Stopping())
+	limit := p.running.Load().HTTP.ShutdownGrace
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	if err := p.server.Shutdown(grace); err != nil {
-		return errors.Join(ended, fmt.Errorf("stop within %s: %w", p.config.HTTP.ShutdownGrace, err))
+		return errors.Join(ended, fmt.Errorf("stop within %s: %w", limit, err))
 	}
 	return ended
+}
+
+// servingStatus describes the serving program for systemctl status.
+func (p *Program) servingStatus(l *Listeners) string {
+	return fmt.Sprintf("Serving on %s, version %s", l.url(), version.Version())
 }
 
 // work starts the background work and returns the function that stops it. The end of

@@ -156,15 +156,16 @@ func (s *Server) limitCaller(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		var claims []claim
-		if s.rates.user.rate > 0 {
-			claims = append(claims, claim{&s.rates.user, bucketKey(caller.UserID)})
+		rates := s.rates.Load()
+		if rates.user.rate > 0 {
+			claims = append(claims, claim{&rates.user, bucketKey(caller.UserID)})
 		}
-		if s.rates.token.rate > 0 {
+		if rates.token.rate > 0 {
 			token, _ := bearerToken(c.Request().Header)
 			digest := sha256.Sum256([]byte(token)) // a token is a secret, so only its digest is stored
-			claims = append(claims, claim{&s.rates.token, bucketKey(digest[:16])})
+			claims = append(claims, claim{&rates.token, bucketKey(digest[:16])})
 		}
-		return s.limit(c, next, claims...)
+		return limit(c, next, rates, claims...)
 	}
 }
 
@@ -172,10 +173,11 @@ func (s *Server) limitCaller(next echo.HandlerFunc) echo.HandlerFunc {
 // see addressBehind.
 func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if s.rates.address.rate == 0 {
+		rates := s.rates.Load()
+		if rates.address.rate == 0 {
 			return next(c)
 		}
-		return s.limit(c, next, claim{&s.rates.address, addressKey(c.RealIP())})
+		return limit(c, next, rates, claim{&rates.address, addressKey(c.RealIP())})
 	}
 }
 
@@ -204,11 +206,11 @@ const (
 	headerRateLimit       = "RateLimit"
 )
 
-func (s *Server) limit(c echo.Context, next echo.HandlerFunc, claims ...claim) error {
+func limit(c echo.Context, next echo.HandlerFunc, rates *rateLimits, claims ...claim) error {
 	if len(claims) == 0 {
 		return next(c)
 	}
-	policies, left, err := s.rates.take(claims...)
+	policies, left, err := rates.take(claims...)
 	c.Response().Header().Set(headerRateLimitPolicy, policies)
 	c.Response().Header().Set(headerRateLimit, left)
 	if err != nil {

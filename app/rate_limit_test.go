@@ -126,8 +126,8 @@ func TestRates(t *testing.T) {
 			require.Equal(t, 401, w.Code)
 			require.Empty(t, w.Header().Get("RateLimit"))
 		}
-		require.Empty(t, s.rates.user.buckets)
-		require.Empty(t, s.rates.token.buckets)
+		require.Empty(t, s.rates.Load().user.buckets)
+		require.Empty(t, s.rates.Load().token.buckets)
 	})
 	t.Run("it limits an address without sign-in, regardless of its headers", func(t *testing.T) {
 		t.Parallel()

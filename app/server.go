@@ -59,7 +59,8 @@ type Server struct {
 	echo    *echo.Echo
 	http    *http.Server
 	metrics *httpMetrics
-	rates   *rateLimits
+	rates   atomic.Pointer[rateLimits]       // replaced by a reload
+	address atomic.Pointer[echo.IPExtractor] // likewise
 
 	requestLog *telemetry.RequestLog
 
@@ -83,12 +84,13 @@ func NewServer(o ServerOptions) (*Server, error) {
 	s := &Server{
 		options:    o,
 		metrics:    metrics,
-		rates:      newRateLimits(o.Clock, o.HTTP.UserRate, o.HTTP.TokenRate),
 		requestLog: telemetry.NewRequestLog(o.Logger),
 		patterns:   map[string]bool{},
 		operations: map[string]httpx.Route{},
 		streams:    map[string]bool{},
 	}
+	s.setRates(o.HTTP)
+	s.setProxies(o.HTTP)
 	s.serving, s.endServing = context.WithCancel(context.Background())
 	if err := s.newRouter(); err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 func (s *Server) newRouter() error {
 	s.echo = echo.New()
 	s.echo.Logger.SetOutput(io.Discard) // the server logs requests itself
-	s.echo.IPExtractor = addressBehind(s.options.HTTP.TrustedProxies)
+	s.echo.IPExtractor = func(r *http.Request) string { return (*s.address.Load())(r) }
 	s.echo.HTTPErrorHandler = s.answerProblem
 	s.echo.Use(s.middleware()...)
 	if err := s.mount(s.options.Routes); err != nil {
@@ -128,6 +130,17 @@ func (s *Server) newRouter() error {
 		s.patterns[r.Path] = true
 	}
 	return nil
+}
+
+// setRates replaces the rate limits. All counts start again.
+func (s *Server) setRates(c config.HTTP) {
+	s.rates.Store(newRateLimits(s.options.Clock, c.UserRate, c.TokenRate))
+}
+
+// setProxies replaces the trusted proxies.
+func (s *Server) setProxies(c config.HTTP) {
+	address := addressBehind(c.TrustedProxies)
+	s.address.Store(&address)
 }
 
 type stateBody struct {

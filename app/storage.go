@@ -29,7 +29,8 @@ type Storage struct {
 }
 
 // OpenStorage uses the configured database, or starts the private one, with the errors
-// of [postgres.Start].
+// of [postgres.Start]. It waits for a configured database that does not answer yet, for as
+// long as configured; then the error is an *[db.UnavailableError].
 //
 // The role of the configured database comes from its URL, or else is the system's user.
 func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
@@ -42,9 +43,30 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 		if err != nil {
 			return nil, err
 		}
+		if err := awaitDatabase(ctx, c, logger); err != nil {
+			return nil, err
+		}
 		return &Storage{URL: url, OwnerURL: owner, Role: role, Description: "the configured database"}, nil
 	}
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
+}
+
+// awaitDatabase waits for the configured database, for as long as configured.
+func awaitDatabase(ctx context.Context, c config.Config, logger logrus.FieldLogger) error {
+	if c.Database.Wait == 0 {
+		return nil
+	}
+	start, waited := time.Now(), false
+	err := db.AwaitServer(ctx, c.Database.URL.Reveal(), c.Database.Wait, func(err error) {
+		waited = true
+		logger.WithFields(logrus.Fields{"event": "database_awaited", "error": err}).
+			Warn("waiting for the database, which does not answer yet")
+	})
+	if err == nil && waited {
+		logger.WithFields(logrus.Fields{"event": "database_answered", "elapsed_ms": time.Since(start).Milliseconds()}).
+			Info("the database answers")
+	}
+	return err
 }
 
 // OpenScratch starts a private PostgreSQL with durable settings in an empty folder, for

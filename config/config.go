@@ -63,6 +63,8 @@ type Config struct {
 	Ignored []string
 
 	settings []Setting
+	// secretTexts are the secrets as given, by key, to detect changes.
+	secretTexts map[string]Secret
 }
 
 // Commands configures the execution of commands: requests that change units or appointments.
@@ -81,6 +83,7 @@ type Database struct {
 	ExecMode    string        // pgx's default_query_exec_mode
 	AutoMigrate bool          // migrate at start; unless set, not in production
 	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
+	Wait        time.Duration // maximum time to wait at the start for a database that does not answer yet
 }
 
 // Token configures access tokens and sign-ins.

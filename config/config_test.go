@@ -140,6 +140,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_DB_EXEC_MODE":                   "exec",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
 			"OMNI_DB_SLOW_QUERY":                  "1s",
+			"OMNI_DB_WAIT":                        "1m",
 			"OMNI_RETRY_PRESET":                   "aggressive",
 			"OMNI_RETRY_MAX_ATTEMPTS":             "9",
 			"OMNI_RETRY_BASE_DELAY":               "1ms",
@@ -207,7 +208,7 @@ func TestLoad(t *testing.T) {
 		for _, s := range c.Settings() {
 			require.True(t, strings.HasPrefix(s.Source, "environment OMNI_"), s.Key)
 		}
-		c.settings = nil
+		c.settings, c.secretTexts = nil, nil
 		require.Equal(t, Config{
 			Addr:        "[::1]:9",
 			MetricsAddr: "[::1]:10",
@@ -218,6 +219,7 @@ func TestLoad(t *testing.T) {
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
+				Wait:      time.Minute,
 			},
 			Retry: Retry{
 				Preset:      "aggressive",

@@ -15,6 +15,9 @@ type key struct {
 	preset string // the default
 	list   string // an example, if the value is a comma-separated list
 	secret bool   // hidden, and readable from the file that env+"_FILE" names
+	// reload copies the value into a running program's configuration. Nil means that a change
+	// needs a restart.
+	reload func(running *Config, next Config)
 	set    func(c *Config, text string) error
 	show   func(c Config) string // the effective value
 }
@@ -87,6 +90,11 @@ var keys = []key{
 		show: func(c Config) string { return c.Database.SlowQuery.String() },
 	},
 	{
+		name: "database.wait", env: "OMNI_DB_WAIT", preset: "0s",
+		set:  duration(func(c *Config) *time.Duration { return &c.Database.Wait }, 0, time.Hour),
+		show: func(c Config) string { return c.Database.Wait.String() },
+	},
+	{
 		name: "retry.preset", env: "OMNI_RETRY_PRESET", preset: "default",
 		set: setPreset, show: func(c Config) string { return c.Retry.Preset },
 	},
@@ -147,8 +155,9 @@ var keys = []key{
 	purposeFormer("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
 	{
 		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
-		set:  oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
-		show: func(c Config) string { return c.Log.Level },
+		set:    oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
+		show:   func(c Config) string { return c.Log.Level },
+		reload: func(running *Config, next Config) { running.Log.Level = next.Log.Level },
 	},
 	{
 		name: "log.format", env: "OMNI_LOG_FORMAT",
@@ -166,8 +175,9 @@ var keys = []key{
 	},
 	{
 		name: "http.shutdown_grace", env: "OMNI_SHUTDOWN_GRACE", preset: "10s",
-		set:  duration(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute),
-		show: func(c Config) string { return c.HTTP.ShutdownGrace.String() },
+		set:    duration(func(c *Config) *time.Duration { return &c.HTTP.ShutdownGrace }, 0, 10*time.Minute),
+		show:   func(c Config) string { return c.HTTP.ShutdownGrace.String() },
+		reload: func(running *Config, next Config) { running.HTTP.ShutdownGrace = next.HTTP.ShutdownGrace },
 	},
 	{
 		name: "http.cors_origins", env: "OMNI_CORS_ORIGINS", list: "https://a.example.org, https://b.example.org",
@@ -188,33 +198,41 @@ var keys = []key{
 	},
 	{
 		name: "http.rate_limit", env: "OMNI_RATE_LIMIT",
-		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }),
-		show: func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
+		set:    perSecond(func(c *Config) *float64 { return &c.HTTP.UserRate.PerSecond }),
+		show:   func(c Config) string { return numberText(c.HTTP.UserRate.PerSecond) },
+		reload: func(running *Config, next Config) { running.HTTP.UserRate.PerSecond = next.HTTP.UserRate.PerSecond },
 	},
 	{
 		name: "http.rate_burst", env: "OMNI_RATE_BURST", preset: "200",
-		set:  integer(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate),
-		show: func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
+		set:    integer(func(c *Config) *int { return &c.HTTP.UserRate.Burst }, 1, mostRate),
+		show:   func(c Config) string { return strconv.Itoa(c.HTTP.UserRate.Burst) },
+		reload: func(running *Config, next Config) { running.HTTP.UserRate.Burst = next.HTTP.UserRate.Burst },
 	},
 	{
 		name: "http.token_rate_limit", env: "OMNI_TOKEN_RATE_LIMIT",
-		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }),
-		show: func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
+		set:    perSecond(func(c *Config) *float64 { return &c.HTTP.TokenRate.PerSecond }),
+		show:   func(c Config) string { return numberText(c.HTTP.TokenRate.PerSecond) },
+		reload: func(running *Config, next Config) { running.HTTP.TokenRate.PerSecond = next.HTTP.TokenRate.PerSecond },
 	},
 	{
 		name: "http.token_rate_burst", env: "OMNI_TOKEN_RATE_BURST",
-		set:  integer(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate),
-		show: func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+		set:    integer(func(c *Config) *int { return &c.HTTP.TokenRate.Burst }, 1, mostRate),
+		show:   func(c Config) string { return strconv.Itoa(c.HTTP.TokenRate.Burst) },
+		reload: func(running *Config, next Config) { running.HTTP.TokenRate.Burst = next.HTTP.TokenRate.Burst },
 	},
 	{
 		name: "http.failure_rate_limit", env: "OMNI_FAILURE_RATE_LIMIT", preset: "0.2",
 		set:  perSecond(func(c *Config) *float64 { return &c.HTTP.FailureRate.PerSecond }),
 		show: func(c Config) string { return numberText(c.HTTP.FailureRate.PerSecond) },
+		reload: func(running *Config, next Config) {
+			running.HTTP.FailureRate.PerSecond = next.HTTP.FailureRate.PerSecond
+		},
 	},
 	{
 		name: "http.failure_rate_burst", env: "OMNI_FAILURE_RATE_BURST", preset: "20",
-		set:  integer(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate),
-		show: func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
+		set:    integer(func(c *Config) *int { return &c.HTTP.FailureRate.Burst }, 1, mostRate),
+		show:   func(c Config) string { return strconv.Itoa(c.HTTP.FailureRate.Burst) },
+		reload: func(running *Config, next Config) { running.HTTP.FailureRate.Burst = next.HTTP.FailureRate.Burst },
 	},
 	{
 		name: "http.tls_certificate", env: "OMNI_TLS_CERTIFICATE",
@@ -229,6 +247,7 @@ var keys = []key{
 	{
 		name: "http.trusted_proxies", env: "OMNI_TRUSTED_PROXIES", list: "10.0.3.0/24, 192.0.2.7",
 		set: setProxies, show: showProxies,
+		reload: func(running *Config, next Config) { running.HTTP.TrustedProxies = next.HTTP.TrustedProxies },
 	},
 	{
 		name: "commands.batch_limit", env: "OMNI_COMMAND_BATCH_LIMIT", preset: "256",

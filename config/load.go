@@ -34,7 +34,7 @@ func Load(path string, environ []string) (Config, error) {
 		{name: "file " + path, values: l.file()},
 		{name: "environment", values: l.environment()},
 	}
-	c := Config{Ignored: l.ignored}
+	c := Config{Ignored: l.ignored, secretTexts: map[string]Secret{}}
 	sources := map[string]string{}
 	for _, k := range keys {
 		l.apply(&c, k, layers, sources)
@@ -310,6 +310,9 @@ func (l *loader) apply(c *Config, k key, layers []layer, sources map[string]stri
 		}
 		if k.secret && strings.HasPrefix(source, "file ") {
 			l.secretFiles = append(l.secretFiles, secretFile{k.name, l.path, source})
+		}
+		if k.secret {
+			c.secretTexts[k.name] = Secret(text)
 		}
 		if err := k.set(c, text); err != nil {
 			if k.secret {

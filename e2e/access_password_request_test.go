@@ -75,6 +75,7 @@ func TestASecondFactorIsRequiredAfterAReset(t *testing.T) {
 	c.Start(t, database.Open(t))
 	c.AddPractices(t)
 	c.Enrol(t, c.As(c.Own.Tokens[rbac.Biller]))
+	require.Len(t, c.SendMail(t), 1, "the notice")
 	token := requestedToken(t, c, "biller@own.test")
 	require.Equal(t, http.StatusNoContent, resetPassword(t, c, token, harness.OtherPassword).Status)
 	c.Login(t, "biller@own.test", harness.OtherPassword, uuid.Nil).
@@ -114,8 +115,8 @@ func TestARequestRevealsNoAccount(t *testing.T) {
 	}
 	require.Len(t, slices.Compact(answers), 1)
 	require.Len(t, slices.Compact(statements), 1, "the work is the same")
-	require.Contains(t, statements[0], "INSERT password_reset_requests")
-	require.NotContains(t, statements[0], "users")
+	require.Contains(t, statements[0], "password_reset_requests")
+	require.NotContains(t, statements[0], " users ")
 
 	var to []string
 	for _, m := range c.AnswerResetRequests(t) {

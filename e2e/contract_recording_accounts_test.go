@@ -35,6 +35,10 @@ func (s *recording) recordAccounts() {
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
 	s.record(c.As(""), "resetPassword", "A used link", "/auth/password-reset/confirm",
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
+	withMail := harness.SecondInstance(t, c, c.Database.Open(t), "OMNI_SMTP_URL=smtp://mail.example.test",
+		"OMNI_MAIL_FROM=no-reply@example.test", "OMNI_FRONTEND_URL="+harness.FrontendURL)
+	s.record(withMail.As(""), "requestPasswordReset", "A forgotten password", "/auth/password-reset",
+		harness.Body{"email": "biller@example.test"})
 	s.record(c.As(""), "requestPasswordReset", "Without mail", "/auth/password-reset",
 		harness.Body{"email": "biller@example.test"})
 	hired := "/users/" + c.AddUserWithPassword(t, c.Own, "on.two.devices@example.test", harness.Password,

@@ -39,9 +39,14 @@ type commandLine struct {
 	Audit    auditCommand    `cmd:"" help:"Remove old events from the audit trail."`
 	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`
 	User     userCommand     `cmd:"" help:"Manage users."`
-	Conf     configCommand   `cmd:"" name:"config" help:"Show the configuration."`
+	Conf     configCommand   `cmd:"" name:"config" help:"Show or check the configuration."`
+	Health   healthCommand   `cmd:"" name:"healthcheck" help:"Probe the server on this machine; the exit code is its state."`
 	Postgres postgresCommand `cmd:"" help:"Download PostgreSQL binaries for the private server."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
+	Man        manCommand        `cmd:"" help:"Print the manual page."`
+
 	Measured measuredCommand `cmd:"" hidden:"" help:"Serve for a load test; loadtest starts it."`
 }
 

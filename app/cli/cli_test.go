@@ -79,7 +79,7 @@ func TestCommandLine(t *testing.T) {
 		t.Parallel()
 		code, out, _ := runProgram(t, nil, "", "version")
 		require.Equal(t, cli.ExitOK, code)
-		require.Contains(t, out, "omnirapeutic")
+		require.Regexp(t, `^omnirapeutic \S+ \(revision \S+, go1\S+, \w+/\w+\)\n$`, out)
 	})
 	for arguments, explains := range map[string]string{
 		"help":                  "OMNI_",
@@ -97,6 +97,10 @@ func TestCommandLine(t *testing.T) {
 		"user create --help":    "SCHEDULER",
 		"config --help":         "OMNI_ADDR",
 		"config show --help":    "OMNI_ADDR",
+		"config check --help":   "--database",
+		"healthcheck --help":    "/readyz",
+		"completion --help":     "bash_completion.d",
+		"man --help":            "man1",
 		"postgres --help":       "OMNI_POSTGRES_BIN",
 		"postgres fetch --help": "OMNI_POSTGRES_BIN",
 		"version --help":        "revision",
@@ -141,6 +145,9 @@ func TestCommandLine(t *testing.T) {
 		},
 		"a server that does not speak HTTP": {nil, []string{"loadtest", "--url", "ftp://h"}, "ftp"},
 		"more servers than allowed":         {nil, []string{"loadtest", "--instances", "17"}, "--instances"},
+		"a health check without time":       {nil, []string{"healthcheck", "--timeout", "0s"}, "--timeout"},
+		"a health check of no server":       {nil, []string{"healthcheck", "--url", "here"}, "--url"},
+		"an invalid setting to check":       {[]string{"OMNI_LOG_LEVEL=loud"}, []string{"config", "check"}, "log.level"},
 		"an unwritable profile": {
 			nil,
 			[]string{"loadtest", "--cpu-profile", "/nowhere/cpu.prof"},

@@ -3,14 +3,18 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"runtime"
 
+	"omnirapeutic/app"
+	"omnirapeutic/config"
 	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/postgres"
+	"omnirapeutic/platform/version"
 )
 
 type configCommand struct {
-	Show configShow `cmd:"" help:"Show every setting and its source, with secrets hidden."`
+	Show  configShow  `cmd:"" help:"Show every setting and its source, with secrets hidden."`
+	Check configCheck `cmd:"" help:"Check the configuration before a start or a reload."`
 }
 
 // Help explains the commands.
@@ -33,6 +37,48 @@ func (configShow) Run(e environment) error {
 	}
 	fmt.Print(c.Show())
 	return nil
+}
+
+type configCheck struct {
+	Database bool `help:"Also connect to the database, and check its schema and the program's role."`
+}
+
+// Help explains the command.
+func (configCheck) Help() string {
+	return `Checks all settings, and that the certificate and its key can be used. Exit code 0: a server would
+start or reload with this configuration. Exit code 2: it would not, and all invalid settings are listed.
+Exit code 1: the certificate or, with --database, the database cannot be used.`
+}
+
+// Run checks the configuration.
+func (check configCheck) Run(e environment) error {
+	c, err := e.settings()
+	if err != nil {
+		return err
+	}
+	if err := app.CheckCertificate(c.HTTP.TLS); err != nil {
+		return err
+	}
+	if check.Database {
+		// A check changes nothing: it neither migrates nor starts the private server.
+		c.Database.AutoMigrate = false
+		if err := checkDatabase(e, c); err != nil {
+			return err
+		}
+	}
+	fmt.Println("The configuration is valid.")
+	return nil
+}
+
+func checkDatabase(e environment, c config.Config) error {
+	if c.Database.URL == "" {
+		return errors.New("--database needs OMNI_DATABASE_URL: the private PostgreSQL runs only while the program serves")
+	}
+	p, err := app.Open(e.context, c, e.logger(c))
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.CheckServable(e.context), p.Close())
 }
 
 type postgresCommand struct {
@@ -73,18 +119,9 @@ func (versionCommand) Help() string {
 	return "Prints the program's version, the revision of its source and the version of Go, for bug reports."
 }
 
-// Run prints the version that the Go toolchain recorded.
+// Run prints the version.
 func (versionCommand) Run() error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return errors.New("this program was built without build information")
-	}
-	revision := "unknown"
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value
-		}
-	}
-	fmt.Printf("omnirapeutic %s (revision %s, %s)\n", info.Main.Version, revision, info.GoVersion)
+	fmt.Printf("omnirapeutic %s (revision %s, %s, %s/%s)\n", version.Version(), version.Revision(), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 	return nil
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/app"
 	"omnirapeutic/config"
+	"omnirapeutic/platform/systemd"
+	"omnirapeutic/platform/version"
 )
 
 type serveCommand struct{}
@@ -21,9 +21,10 @@ func (serveCommand) Help() string {
 	return `Without OMNI_DATABASE_URL a private PostgreSQL is started in the data folder (OMNI_DATA_DIR)
 and stops with the program. In the development profile the schema is migrated and, on the first
 start, a demo practice is loaded. In production migrate first; a database with the demo practice
-is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once. With OMNI_TLS_CERTIFICATE and
-OMNI_TLS_KEY the server uses HTTPS, and reloads both files when they change and on SIGHUP. Without
-them SIGHUP stops it gracefully. OMNI_METRICS_ADDR is a separate listener for metrics and profiles.`
+is refused. Ctrl-C or SIGTERM stop gracefully, a second one at once. SIGHUP reloads the configuration
+file and the certificate; the log names settings that need a restart. A terminal that closes stops the
+server gracefully. With OMNI_TLS_CERTIFICATE and OMNI_TLS_KEY the server uses HTTPS.
+OMNI_METRICS_ADDR is a separate listener for metrics and profiles.`
 }
 
 // Run serves until the program is stopped.
@@ -33,13 +34,16 @@ func (serveCommand) Run(e environment) error {
 		return err
 	}
 	logger := e.logger(c)
-	logger.WithFields(logrus.Fields{"event": "starting", "profile": c.Profile}).Info("Omnirapeutic is starting")
+	logger.WithFields(logrus.Fields{
+		"event": "starting", "profile": c.Profile, "version": version.Version(), "revision": version.Revision(),
+	}).Info("Omnirapeutic is starting")
 	if len(c.Ignored) > 0 {
 		logger.WithFields(logrus.Fields{"event": "variables_ignored", "variables": c.Ignored}).
 			Warn("Kubernetes sets these environment variables for a service called omni, and the program ignores them; " +
 				"enableServiceLinks: false removes them")
 	}
-	ctx, stop := untilHangUp(e.context, c)
+	notifier := systemd.NewNotifier() // before a child process inherits its variables
+	ctx, reloads, stop := watchHangUps(e.context)
 	defer stop()
 	defer tuneGC()()
 	listeners, err := app.Listen(ctx, c)
@@ -47,20 +51,51 @@ func (serveCommand) Run(e environment) error {
 		return err
 	}
 	defer listeners.Close()
+	extendStart(notifier, c)
 	p, err := app.Open(ctx, c, logger)
 	if err != nil {
 		return err
 	}
+	p.Notifier = notifier
+	defer e.reload(p, listeners, logger, reloads)()
 	return errors.Join(serve(ctx, p, c, listeners), p.Close())
 }
 
-// untilHangUp returns a context that SIGHUP ends, like SIGTERM: running requests finish. With a
-// certificate, SIGHUP reloads it instead. SIGHUP stays ignored in a program started with nohup.
-func untilHangUp(ctx context.Context, c config.Config) (context.Context, context.CancelFunc) {
-	if c.HTTP.TLS.Given() || signal.Ignored(syscall.SIGHUP) {
-		return context.WithCancel(ctx)
+// extendStart allows a start under systemd the time of the wait for the database, in addition to the
+// unit's own limit.
+func extendStart(n *systemd.Notifier, c config.Config) {
+	if c.Database.Wait > 0 {
+		_ = n.Starting("Connecting to the database", c.Database.Wait) // the unit's own limit remains
 	}
-	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
+// reload reloads the configuration at each request, until stop is called. An invalid configuration is
+// logged, and changes nothing.
+func (e environment) reload(
+	p *app.Program, l *app.Listeners, logger *logrus.Logger, requests <-chan struct{},
+) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-requests:
+			}
+			next, err := e.settings()
+			if err != nil {
+				logger.WithFields(logrus.Fields{"event": "reload_refused", "error": err}).
+					Error("the configuration was not reloaded, and the current one remains in use")
+				continue
+			}
+			if level, err := logrus.ParseLevel(next.Log.Level); err == nil {
+				logger.SetLevel(level)
+			}
+			p.ReloadConfiguration(next, l)
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 func serve(ctx context.Context, p *app.Program, c config.Config, l *app.Listeners) error {

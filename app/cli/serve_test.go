@@ -7,9 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
@@ -224,11 +224,8 @@ func TestAClosedStandardErrorDoesNotEndTheServer(t *testing.T) {
 	require.NoError(t, c.Wait(), "it stops gracefully")
 }
 
-func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
+func TestSIGTERMLetsRunningRequestsFinish(t *testing.T) {
 	t.Parallel()
-	if signal.Ignored(syscall.SIGHUP) {
-		t.Skip("started by nohup, which ignores the signal")
-	}
 	c := program(t, onDatabase(t, "OMNI_DEMO=false"), "serve")
 	stderr, err := c.StderrPipe()
 	require.NoError(t, err)
@@ -246,7 +243,7 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	line, err := answers.ReadString('\n')
 	require.NoError(t, err)
 	require.Contains(t, line, "100 Continue", "the request is running")
-	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	readUntil(t, stderr, "finishing running requests")
 	_, err = io.WriteString(connection, body)
 	require.NoError(t, err)
@@ -258,6 +255,90 @@ func TestSIGHUPLetsRunningRequestsFinish(t *testing.T) {
 	require.NoError(t, answer.Body.Close())
 	_, _ = io.Copy(io.Discard, stderr)
 	require.NoError(t, c.Wait())
+}
+
+func TestHealthCheck(t *testing.T) {
+	t.Parallel()
+	environment := onDatabase(t, "OMNI_DEMO=false")
+	c := program(t, environment, "serve")
+	_, address := serving(t, c, "Stop with Ctrl-C")
+	for _, check := range []struct {
+		arguments []string
+		says      string
+	}{
+		{nil, `"status":"ready"`},
+		{[]string{"--write"}, `"database":"read-write"`},
+		{[]string{"--live"}, `"status":"alive"`},
+		{[]string{"--url", "http://" + address + "/"}, `"status":"ready"`},
+	} {
+		here := append(slices.Clone(environment), "OMNI_ADDR="+strings.Replace(address, "127.0.0.1", "0.0.0.0", 1))
+		code, out, errors := runProgram(t, here, "", append([]string{"healthcheck"}, check.arguments...)...)
+		require.Equal(t, cli.ExitOK, code, errors)
+		require.Contains(t, out, check.says)
+	}
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
+	code, _, errors := runProgram(t, append(environment, "OMNI_ADDR="+address), "", "healthcheck")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "connection refused")
+}
+
+func TestHealthCheckReportsAServerThatCannotServe(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+	}))
+	defer s.Close()
+	code, _, errors := runProgram(t, []string{
+		"OMNI_ADDR=" + s.Listener.Addr().String(), "OMNI_TLS_CERTIFICATE=/c.pem", "OMNI_TLS_KEY=/k.pem",
+	}, "", "healthcheck")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "503 Service Unavailable: not ready", "a certificate for another name is accepted")
+	code, _, errors = runProgram(t, nil, "", "healthcheck", "--url", s.URL)
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "certificate", "--url may name another machine, so its certificate is checked")
+}
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	code, out, errors := runProgram(t, onDatabase(t), "", "config", "check", "--database")
+	require.Equal(t, cli.ExitOK, code, errors)
+	require.Contains(t, out, "valid")
+	code, _, errors = runProgram(t, []string{"OMNI_TLS_CERTIFICATE=/nowhere.pem", "OMNI_TLS_KEY=/k.pem"}, "", "config",
+		"check")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "/nowhere.pem")
+	code, _, errors = runProgram(t, nil, "", "config", "check", "--database")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "OMNI_DATABASE_URL")
+	code, _, errors = runProgram(t, []string{"OMNI_DATABASE_URL=postgres://a@/x?host=/nowhere"}, "", "config", "check",
+		"--database")
+	require.Equal(t, cli.ExitFailed, code)
+	require.Contains(t, errors, "/nowhere")
+}
+
+func TestServeWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := taken.Addr().String()
+	require.NoError(t, taken.Close())
+	c := program(t, []string{
+		"OMNI_DATABASE_URL=postgres://a@" + port + "/x", "OMNI_DB_WAIT=10m", "OMNI_ADDR=127.0.0.1:0", "OMNI_LOG_FORMAT=json",
+	}, "serve")
+	stderr, err := c.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	readUntil(t, stderr, "database_awaited")
+	database, err := net.Listen("tcp", port)
+	require.NoError(t, err)
+	defer database.Close()
+	connection, err := database.Accept()
+	require.NoError(t, err, "it tries again")
+	require.NoError(t, connection.Close())
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	readUntil(t, stderr, "command_failed")
+	require.Error(t, c.Wait(), "a wait can be stopped")
 }
 
 func TestUserCreateWithoutInputSaysHowToGiveThePassword(t *testing.T) {

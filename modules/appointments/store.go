@@ -189,12 +189,8 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	if len(n.staff)+len(n.patients) == 0 {
 		return found, nil
 	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var rows []slotRow
-	err = tx.Raw(`
+	err := db.Read(ctx, db.Into(&rows, `
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at,
 			p.taken_until AS ends_at, '' AS track, '' AS code, NULL::text AS time_zone
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
@@ -204,7 +200,7 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 			p.time_zone
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p`,
-		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...).Scan(&rows).Error
+		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...))
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
 			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code,

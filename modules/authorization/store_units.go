@@ -113,12 +113,8 @@ func (w *reservationNeeds) add(a Authorization, ops []Operation, now time.Time) 
 // touchable returns the reservations, possibly with duplicates. Indexes: the primary key,
 // unit_reservations_open_oldest_first.
 func (store) touchable(ctx context.Context, w reservationNeeds, now time.Time) ([]Reservation, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var rows []Reservation
-	err = tx.Raw(`
+	err := db.Read(ctx, db.Into(&rows, `
 		SELECT r.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS k (organization_id, authorization_id, id)
 		CROSS JOIN LATERAL (
 			SELECT * FROM unit_reservations t
@@ -141,7 +137,7 @@ func (store) touchable(ctx context.Context, w reservationNeeds, now time.Time) (
 			db.Columns(w.oldest, func(v *db.Values, o oldestReservations) { v.Key(o.of).Int(o.limit) }),
 			[]any{now},
 			db.KeyColumns(w.holds),
-		)...).Scan(&rows).Error
+		)...))
 	return rows, err
 }
 

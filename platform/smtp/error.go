@@ -73,11 +73,8 @@ func classify(err error) *Error {
 // enhancedCode returns the enhanced code (RFC 3463) that follows the code in the text of an error; "":
 // none. Some servers send enhanced codes without announcing them, and go-mail ignores these.
 func enhancedCode(code int, text string) string {
-	_, reply, found := strings.Cut(text, strconv.Itoa(code))
-	if !found || reply == "" {
-		return ""
-	}
-	return enhancedForm.FindString(reply[1:])
+	_, reply, _ := strings.Cut(text, strconv.Itoa(code))
+	return enhancedForm.FindString(strings.TrimLeft(reply, ` -"`)) // net/textproto quotes the reply's text
 }
 
 var enhancedForm = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)

@@ -28,6 +28,7 @@ var allowed = set(
 	"authorizations", "findings", "released", "units", "entries",
 	"mail_id", "kind", "state", "reply",
 	"webhook_id", "position", "hash", "expires", "account", "role", "reminders", "events", "variables",
+	"settings", "revision",
 )
 
 // Allows reports whether fields of this name are written.

@@ -878,8 +878,28 @@ export interface paths {
         get?: never;
         put?: never;
         /**
+         * Request a link to set a new password
+         * @description For a person who has forgotten the password. The answer is the same for every address. If the address has accounts, each gets a mail with a link, which works once, within 30 minutes. The link leads to the page at `http.frontend_url`, with `#password-reset=` and the token for `POST /auth/password-reset/confirm`. Sessions end when the new password is set. Disabled users, and users who sign in with an identity provider, get no link. Requests are limited like failed sign-ins.
+         */
+        post: operations["requestPasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password-reset/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
          * Set a new password with a reset link
-         * @description For a user who has forgotten the password. `token` comes from the link that an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.
+         * @description For a user who has forgotten the password. `token` comes from the link that the user has requested or an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.
          */
         post: operations["resetPassword"];
         delete?: never;
@@ -7462,6 +7482,13 @@ export interface components {
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
         };
+        /** @description This system sends no mail. Ask an administrator for a link to set a new password. */
+        MailNotConfiguredProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "mail-not-configured";
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9380,7 +9407,7 @@ export interface components {
              * @description The kind of the refused mail.
              * @enum {string}
              */
-            kind: "invitation" | "password-reset";
+            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change";
             /** @description The codes of the mail server's reply, such as 550 5.1.1 (RFC 5321 and RFC 3463). */
             reply: string;
             /**
@@ -9433,6 +9460,10 @@ export interface components {
              * @enum {string}
              */
             code: "request-cancelled";
+        };
+        RequestResetRequest: {
+            /** @description The e-mail address of the person. */
+            email: string;
         };
         /** @description A reservation in API responses. */
         Reservation: {
@@ -13242,6 +13273,7 @@ export type Location = components['schemas']['Location'];
 export type LocationChange = components['schemas']['LocationChange'];
 export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
 export type LocationPage = components['schemas']['LocationPage'];
+export type MailNotConfiguredProblem = components['schemas']['MailNotConfiguredProblem'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
@@ -13365,6 +13397,7 @@ export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
 export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
+export type RequestResetRequest = components['schemas']['RequestResetRequest'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
 export type ReservationClosedProblem = components['schemas']['ReservationClosedProblem'];
@@ -15806,7 +15839,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037b
+                 * @example 019caed9-4300-7000-8000-00000000037d
                  */
                 id: string;
             };
@@ -15843,12 +15876,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037b
+                 * @example 019caed9-4300-7000-8000-00000000037d
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037c
+                 * @example 019caed9-4300-7000-8000-00000000037e
                  */
                 sessionId: string;
             };
@@ -15923,6 +15956,57 @@ export interface operations {
             429: components["responses"]["TooManyRequests2"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable5"];
+        };
+    };
+    requestPasswordReset: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RequestResetRequest"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            /**
+             * @description Conflict.
+             *
+             *     - `mail-not-configured`: This system sends no mail. Ask an administrator for a link to set a new password.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["MailNotConfiguredProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable4"];
         };
     };
     resetPassword: {

@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )

@@ -107,10 +107,7 @@ func (s *Service) Confirm(ctx context.Context, code string) ([]string, session.S
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		if err := s.NotifyChange(ctx, own.User, mail.SecondFactorOn); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.recordOwn(ctx, caller, action)
+		return struct{}{}, s.recordChange(ctx, own.User, action, mail.SecondFactorOn)
 	}, db.ProvenBy(stored))
 	if err != nil {
 		return nil, session.SignedIn{}, err

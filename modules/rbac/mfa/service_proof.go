@@ -213,15 +213,22 @@ func (s *Service) withBoth(
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		if err := s.NotifyChange(ctx, own.User, notice); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.recordOwn(ctx, caller, action)
+		return struct{}{}, s.recordChange(ctx, own.User, action, notice)
 	})
 	if spent := (SpentError{}); errors.As(err, &spent) {
 		return s.refuseOwnCode(ctx, caller, f, spent.Verdict, action)
 	}
 	return err
+}
+
+// recordChange records a change of the caller's own second factor, and sends the user a notice.
+func (s *Service) recordChange(ctx context.Context, u rbac.User, action string, notice mail.Change) error {
+	if err := s.NotifyChange(ctx, u, notice); err != nil {
+		return err
+	}
+	return trail.RecordBy(ctx, s.Audit, trail.Event{
+		Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: s.Clock.Now(),
+	})
 }
 
 // recordOwn records an action of the caller on their own second factor.
