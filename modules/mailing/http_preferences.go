@@ -58,7 +58,7 @@ func (s *Service) handleSettings(ctx context.Context, _ httpx.None) (mailSetting
 	return settingsBody(found), err
 }
 
-// mailSettingsChange are new settings.
+// mailSettingsChange is the settings after a change.
 type mailSettingsChange struct {
 	// The language of users without a preference.
 	Language Language `json:"language" validate:"required,oneof=en es"`
@@ -87,7 +87,7 @@ func (s *Service) handleMyPreferences(ctx context.Context, _ httpx.None) (mailPr
 	return preferencesBody(found), err
 }
 
-// mailPreferencesChange are new preferences.
+// mailPreferencesChange is the mail that the caller asks for.
 type mailPreferencesChange struct {
 	Language *Language `json:"language" validate:"omitempty,oneof=en es"` // The language; null: the organization's.
 	// Whether the user gets the number of open alerts every morning.
