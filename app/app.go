@@ -116,8 +116,9 @@ func New(d Dependencies) (*App, error) {
 	batches := command.NewMetrics()
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		d.Database.Metrics(), batches,
+		d.Database.Metrics(), d.Database.PoolMetrics(), batches,
 	)
+	registerBuild(registry)
 	secrets := d.Config.KeySecrets()
 	a := &App{
 		ledgerMetrics: newLedgerMetrics(registry),
@@ -179,24 +180,15 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Logger:    d.Logger,
 		Metrics:   batches,
 		DiskQueue: queue,
+		Observe:   newTrailMetrics(a.registry).observe,
+		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
-	watchTrail(a.registry, a.Audit)
+	watchQueue(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
 	a.Directory = directory.New(d.Database, a.Audit, revocations, d.Clock, d.NewID)
-	sender, err := newMailSender(d.Config.Mail, d.MailRoots)
-	if err != nil {
+	if err := a.newMail(d, secrets); err != nil {
 		return err
 	}
-	a.Mail = mailing.New(mailing.Dependencies{
-		Database:  d.Database,
-		Audit:     a.Audit,
-		Directory: mailDirectory{a.Directory},
-		Clock:     d.Clock,
-		NewID:     d.NewID,
-		Logger:    d.Logger,
-		Sender:    sender,
-		Secrets:   secrets.Encryption,
-	})
 	a.Access = access.New(access.Dependencies{
 		Database:       d.Database,
 		Audit:          a.Audit,
@@ -332,6 +324,9 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 
 // registerGauges exports figures that the modules keep in memory.
 func (a *App) registerGauges() {
+	a.registry.MustRegister(
+		newDatabaseMetrics(a), deliveryMetrics{a.Events.DeliveryCounts}, diskMetrics{foldersOf(a.config)},
+	)
 	for _, g := range []struct {
 		name, help string
 		value      func() int

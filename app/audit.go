@@ -10,7 +10,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"omnirapeutic/config"
+	"omnirapeutic/modules/audit"
+	"omnirapeutic/modules/audit/anchor"
 	"omnirapeutic/modules/emergency"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
@@ -21,6 +25,22 @@ import (
 // not be shown.
 type Trail interface {
 	Note(ctx context.Context, events []trail.Event) error
+}
+
+// anchorsOf returns the configured anchors.
+func anchorsOf(c config.Anchors, secrets [][]byte) audit.Anchors {
+	const keyBytes = 32
+	var a audit.Anchors
+	for _, secret := range secrets {
+		a.Keys = append(a.Keys, encryption.DeriveKey(secret, "audit anchors", keyBytes))
+	}
+	if c.Authority != "" {
+		a.Authority = &anchor.Authority{URL: c.Authority}
+	}
+	for _, to := range c.Destinations {
+		a.Destinations = append(a.Destinations, anchor.Destination(to))
+	}
+	return a
 }
 
 // denialTimeout limits the recording of a denial. The request may have ended already.

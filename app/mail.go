@@ -14,6 +14,22 @@ import (
 	"omnirapeutic/platform/smtp"
 )
 
+// newMail builds the module that sends mail.
+func (a *App) newMail(d Dependencies, secrets config.KeySecrets) error {
+	sender, err := newMailSender(d.Config.Mail, d.MailRoots)
+	a.Mail = mailing.New(mailing.Dependencies{
+		Database:  d.Database,
+		Audit:     a.Audit,
+		Directory: mailDirectory{a.Directory},
+		Clock:     d.Clock,
+		NewID:     d.NewID,
+		Logger:    d.Logger,
+		Sender:    sender,
+		Secrets:   secrets.Encryption,
+	})
+	return err
+}
+
 // newMailSender returns the sender of mail; nil: mail is not configured.
 func newMailSender(c config.Mail, roots *x509.CertPool) (*smtp.Sender, error) {
 	if !c.Enabled() {

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,36 +65,12 @@ func (m *ledgerMetrics) ended(outcome string, took time.Duration) {
 	m.took.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
-// backlogTimeout is how long a scrape waits for the number of unsealed events.
-const backlogTimeout = 2 * time.Second
-
-// watchTrail exports the number of audit events without a seal. It is read at each
-// scrape; NaN means that the database did not answer.
-func watchTrail(registry prometheus.Registerer, kept *audit.Service) {
-	ask := func(of func(audit.Backlog) float64) func() float64 {
-		return func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
-			defer cancel()
-			b, err := kept.Backlog(ctx)
-			if err != nil {
-				return math.NaN()
-			}
-			return of(b)
-		}
-	}
-	registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_unsealed", Help: "Audit events without a seal.",
-		}, ask(func(b audit.Backlog) float64 { return float64(b.Waiting) })),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_queued",
-			Help: "Audit events that this process has queued on disk, because the database does not accept them.",
-		}, func() float64 { return float64(kept.Queued()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "omnirapeutic_audit_oldest_unsealed_seconds",
-			Help: "Age of the oldest audit event without a seal, in seconds.",
-		}, ask(func(b audit.Backlog) float64 { return b.Oldest.Seconds() })),
-	)
+// watchQueue exports the number of audit events that wait on this instance's disk.
+func watchQueue(registry prometheus.Registerer, kept *audit.Service) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "omnirapeutic_audit_queued",
+		Help: "Audit events that this process has queued on disk, because the database does not accept them.",
+	}, func() float64 { return float64(kept.Queued()) }))
 }
 
 // watchExpiry exports the expiry of the certificate, if there is one.

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/config"
 	"omnirapeutic/modules/audit"
+	"omnirapeutic/modules/audit/anchor"
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/user"
@@ -42,6 +43,11 @@ func (p *Program) VerifyAll(ctx context.Context, mode verification.Mode) (Verifi
 		}
 	}
 	return result, nil
+}
+
+// CompareAnchors compares anchored heads with the audit trails; see [audit.Service.CompareHeads].
+func (p *Program) CompareAnchors(ctx context.Context, heads []anchor.Head) (audit.Findings, error) {
+	return p.Audit.CompareHeads(ctx, heads)
 }
 
 // verifyChanges verifies each organization from its checkpoint, and adds the results up.

@@ -9,7 +9,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
-	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
 )
@@ -76,10 +75,9 @@ func OpenScratch(ctx context.Context, dir string, c config.Config, logger logrus
 }
 
 func startPrivate(ctx context.Context, dir string, c config.Config, logger logrus.FieldLogger) (*Storage, error) {
-	server, err := postgres.Start(ctx, postgres.Options{
-		Dir: dir, Bin: c.PostgresBin, Binaries: datadir.Binaries(c.DataDir), NoFetch: !c.PostgresFetch,
-		MaxConnections: c.Database.MaxConns + 10, Logger: logger,
-	})
+	o := privateOptions(c, logger)
+	o.Dir = dir
+	server, err := postgres.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	Profile       string // Development or Production
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
+	Anchors       Anchors
 	PostgresBin   string // folder of PostgreSQL's programs; "" to search for them
 	PostgresFetch bool   // download PostgreSQL's programs if none are installed
 	Database      Database
@@ -65,6 +66,12 @@ type Config struct {
 	settings []Setting
 	// secretTexts are the secrets as given, by key, to detect changes.
 	secretTexts map[string]Secret
+}
+
+// Anchors says where the heads of audit trails are kept outside of the database.
+type Anchors struct {
+	Destinations []string // file:///PATH or https:// URLs; may be empty
+	Authority    string   // the URL of a time stamping authority (RFC 3161); may be ""
 }
 
 // Commands configures the execution of commands: requests that change units or appointments.

@@ -161,6 +161,10 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_DEVICES_FORMER":          "df" + someSecret,
 			"OMNI_SECRET_THROTTLE":                "h" + someSecret,
 			"OMNI_SECRET_THROTTLE_FORMER":         "hf" + someSecret,
+			"OMNI_SECRET_ANCHORS":                 "a" + someSecret,
+			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
+			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
+			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
 			"OMNI_LOG_LEVEL":                      "debug",
 			"OMNI_LOG_FORMAT":                     "text",
 			"OMNI_REQUEST_TIMEOUT":                "1s",
@@ -215,6 +219,9 @@ func TestLoad(t *testing.T) {
 			Profile:     Production,
 			DataDir:     "/d",
 			AuditSpool:  "/spool",
+			Anchors: Anchors{
+				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
+			},
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
@@ -238,6 +245,7 @@ func TestLoad(t *testing.T) {
 				Cursors:    KeySet{"c" + someSecret, []Secret{"cf" + someSecret}},
 				Devices:    KeySet{"d" + someSecret, []Secret{"df" + someSecret}},
 				Throttle:   KeySet{"h" + someSecret, []Secret{"hf" + someSecret}},
+				Anchors:    KeySet{"a" + someSecret, []Secret{"af" + someSecret}},
 			},
 			Log: Log{Level: "debug", Format: "text"},
 			HTTP: HTTP{
@@ -598,7 +606,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+9, "and nine groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+10, "and ten groups")
 	})
 }
 

@@ -49,6 +49,15 @@ var keys = []key{
 		show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
+		name: "anchors.destinations", env: "OMNI_ANCHORS", list: "file:///mnt/worm/heads.jsonl, https://log.example.com/heads",
+		set: setAnchors, show: showAnchors,
+	},
+	{
+		name: "anchors.authority", env: "OMNI_ANCHOR_AUTHORITY",
+		set:  setAuthority,
+		show: func(c Config) string { return withoutPassword(c.Anchors.Authority) },
+	},
+	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
 		set:  func(c *Config, s string) error { c.PostgresBin = s; return nil },
 		show: func(c Config) string { return c.PostgresBin },
@@ -153,6 +162,8 @@ var keys = []key{
 	purposeFormer("devices", func(c *Config) *KeySet { return &c.Secrets.Devices }),
 	purposeSecret("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
 	purposeFormer("throttle", func(c *Config) *KeySet { return &c.Secrets.Throttle }),
+	purposeSecret("anchors", func(c *Config) *KeySet { return &c.Secrets.Anchors }),
+	purposeFormer("anchors", func(c *Config) *KeySet { return &c.Secrets.Anchors }),
 	{
 		name: "log.level", env: "OMNI_LOG_LEVEL", preset: "info",
 		set:    oneOf(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),

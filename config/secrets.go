@@ -19,6 +19,7 @@ type Secrets struct {
 	Cursors    KeySet // encrypts the cursors of lists
 	Devices    KeySet // signs device tokens
 	Throttle   KeySet // hashes the keys by which failed attempts are counted
+	Anchors    KeySet // signs the heads of audit trails that are kept elsewhere
 }
 
 // KeySet is a secret and its former secrets.
@@ -30,7 +31,7 @@ type KeySet struct {
 // KeySecrets are the secrets of each purpose. The first is in use. Signatures and ciphertexts of
 // the others are still accepted.
 type KeySecrets struct {
-	Tokens, Encryption, Cursors, Devices, Throttle [][]byte
+	Tokens, Encryption, Cursors, Devices, Throttle, Anchors [][]byte
 }
 
 // KeySecrets returns the secrets of each purpose.
@@ -48,7 +49,7 @@ func (c Config) KeySecrets() KeySecrets {
 	}
 	return KeySecrets{
 		of(c.Secrets.Tokens), encryption, of(c.Secrets.Cursors), of(c.Secrets.Devices),
-		of(c.Secrets.Throttle),
+		of(c.Secrets.Throttle), of(c.Secrets.Anchors),
 	}
 }
 
@@ -181,6 +182,7 @@ func (l *loader) refuseWeak(c Config, sources map[string]string) {
 		{"secrets.cursors", c.Secrets.Cursors.Secret},
 		{"secrets.devices", c.Secrets.Devices.Secret},
 		{"secrets.throttle", c.Secrets.Throttle.Secret},
+		{"secrets.anchors", c.Secrets.Anchors.Secret},
 	} {
 		text := item.secret.Reveal()
 		if len(text) < leastSecret || item.secret == DevelopmentSecret { // already rejected

@@ -119,7 +119,7 @@ func TestEachPurposeHasItsSecrets(t *testing.T) {
 	c, err := load(t, "", shared...)
 	require.NoError(t, err)
 	all := bytes("shared", "before")
-	require.Equal(t, KeySecrets{all, all, all, all, all}, c.KeySecrets())
+	require.Equal(t, KeySecrets{all, all, all, all, all, all}, c.KeySecrets())
 
 	c, err = load(t, "", append(shared,
 		"OMNI_SECRET_TOKENS="+secret("tokens"), "OMNI_SECRET_TOKENS_FORMER="+secret("shared"), "OMNI_SECRET_ENCRYPTION="+
@@ -128,6 +128,6 @@ func TestEachPurposeHasItsSecrets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, KeySecrets{
 		Tokens: bytes("tokens", "shared"), Encryption: bytes("encryption", "shared", "before"), Cursors: all,
-		Devices: bytes("devices"), Throttle: all,
+		Devices: bytes("devices"), Throttle: all, Anchors: all,
 	}, c.KeySecrets())
 }

@@ -233,6 +233,46 @@ func setMetricsAddr(c *Config, s string) error {
 	return checkAddr(s)
 }
 
+// setAnchors accepts files and https URLs.
+func setAnchors(c *Config, s string) error {
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		u, err := url.Parse(text)
+		isFile := err == nil && u.Scheme == "file" && u.Host == "" && u.Path != ""
+		isRemote := err == nil && u.Scheme == "https" && u.Host != ""
+		if !isFile && !isRemote {
+			return errors.New("must be file:///PATH or https://HOST/PATH, or several of them, separated by commas")
+		}
+		c.Anchors.Destinations = append(c.Anchors.Destinations, text)
+	}
+	return nil
+}
+
+func showAnchors(c Config) string {
+	texts := make([]string, len(c.Anchors.Destinations))
+	for i, to := range c.Anchors.Destinations {
+		texts[i] = withoutPassword(to)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// withoutPassword returns a valid URL with its password replaced.
+func withoutPassword(text string) string {
+	if u, err := url.Parse(text); err == nil {
+		return u.Redacted()
+	}
+	return text
+}
+
+// setAuthority accepts http too, because the answers are signed.
+func setAuthority(c *Config, s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return errors.New("must be the URL of a time stamping authority, such as https://tsa.example.com/")
+	}
+	c.Anchors.Authority = s
+	return nil
+}
+
 // setProxies accepts networks, and single addresses as networks of one.
 func setProxies(c *Config, s string) error {
 	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {

@@ -40,6 +40,7 @@ func TestAUserRequestsALinkToSetANewPassword(t *testing.T) {
 	const email = "rosa@own.test"
 	user := c.AddUser(t, c.Own, email, rbac.Biller)
 	signedIn := c.SignInTokens(t, email)
+	require.Len(t, c.SendMail(t), 1, "the notice of the sign-in")
 	token := requestedToken(t, c, "Rosa@Own.test ")
 	require.Zero(t, c.Count(t, "SELECT count(*) FROM password_reset_requests"))
 	require.Zero(t, c.Count(t, "SELECT count(*) FROM mails m WHERE m::text LIKE '%' || $1 || '%'", token))

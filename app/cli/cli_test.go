@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,6 +92,8 @@ func TestCommandLine(t *testing.T) {
 		"seed --help":           "Omni-Demo-Practice-2026",
 		"verify --help":         "Exit code 0",
 		"audit --help":          "Remove",
+		"backup --help":         "age-keygen",
+		"restore --help":        "OMNI_DATA_DIR",
 		"audit remove --help":   "164.316",
 		"loadtest --help":       "Exit code 0",
 		"user --help":           "ADMIN",
@@ -364,6 +367,40 @@ func TestCommandsOnADatabase(t *testing.T) {
 	readUntil(t, stdout, "Stop with Ctrl-C")
 	require.NoError(t, stdin.Close())
 	require.NoError(t, c.Wait(), "a load test's servers end with it, in any case")
+}
+
+func TestVerifyComparesAnchoredHeads(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	file := filepath.Join(t.TempDir(), "heads.jsonl")
+	environment := []string{
+		"OMNI_DATABASE_URL=" + database.AppURL, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_LOG_LEVEL=warn",
+		"OMNI_ADDR=127.0.0.1:0", "OMNI_ANCHORS=file://" + file,
+	}
+	code, _, errors := runProgram(t, environment, "", "seed")
+	require.Equal(t, cli.ExitOK, code, errors)
+	c := program(t, environment, "serve")
+	require.NoError(t, c.Start())
+	var text []byte
+	require.Eventually(t, func() bool {
+		text, _ = os.ReadFile(file)
+		return len(text) > 0
+	}, 30*time.Second, 20*time.Millisecond, "the server copies the heads after its start")
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
+
+	verify := func(code int) string {
+		got, out, errors := runProgram(t, environment, "", "verify", "--heads", file)
+		require.Equal(t, code, got, out+errors)
+		return out + errors
+	}
+	require.Regexp(t, `^Compared [1-9]\d* anchored heads, with 0 valid time stamps\.`, verify(cli.ExitOK))
+
+	changed := regexp.MustCompile(`"hash":"....`).ReplaceAll(text, []byte(`"hash":"0000`))
+	require.NoError(t, os.WriteFile(file, changed, 0o600))
+	require.Contains(t, verify(cli.ExitUnclean), "anchored heads differ from the audit trails")
+	require.NoError(t, os.WriteFile(file, []byte("\nheads\n"), 0o600))
+	require.Contains(t, verify(cli.ExitUnclean), "line 2 is not an anchored head")
 }
 
 func TestVariablesOfLibpqDoNotChangeTheConfiguredDatabase(t *testing.T) {

@@ -58,6 +58,7 @@ func (b *bench) measureCommands(ctx context.Context, t *table) error {
 		defer database.Close(ctx)
 		servers = append(servers, commandServer{s, database})
 	}
+	var contended []commandRun
 	t.note("Commands: %d rounds of %s, log level %s, median (min to max).", b.rounds, b.duration, b.logLevel)
 	for _, l := range commandLoads {
 		runs := make([][]commandRun, len(servers))
@@ -75,11 +76,14 @@ func (b *bench) measureCommands(ctx context.Context, t *table) error {
 		for i, name := range []string{l.what, l.what + ", before"}[:len(servers)] {
 			t.commands(name, runs[i])
 		}
+		if l.what == "high-contention" {
+			contended = runs[0]
+		}
 		if len(servers) > 1 {
 			t.ratios(l.what, runs[0], runs[1], l.least)
 		}
 	}
-	return nil
+	return b.setWise(ctx, t, servers[0], contended)
 }
 
 // programs returns the program and the one of -against.

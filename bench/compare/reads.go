@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"omnirapeutic/bench/loadtest"
 )
 
@@ -91,6 +93,11 @@ func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
 		measured.postmaster = s.postmaster
 		servers = append(servers, measured)
 	}
+	database, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer database.Close(ctx)
 	t.machine = loadtest.ThisMachine()
 	t.note("%d clients, %d patients, %d authorizations, %d appointments, %d rounds of %s, median (min to max).",
 		readClients, b.size.patients, b.size.authorizations, b.size.appointments, b.rounds, b.duration)
@@ -99,15 +106,20 @@ func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
 			continue
 		}
 		b.say("reading %s", r.name)
-		if err := b.readInTurn(ctx, t, r, servers, token); err != nil {
+		if err := b.readInTurn(ctx, t, r, servers, token, database); err != nil {
 			return err
 		}
 	}
-	return nil
+	if b.only != "" && !strings.HasPrefix("events", b.only) {
+		return nil
+	}
+	return b.measureFanOut(ctx, t, s, servers)
 }
 
 // readInTurn measures a request on the servers in turn, and reports the ratios of the rounds.
-func (b *bench) readInTurn(ctx context.Context, t *table, r read, servers []*server, token string) error {
+func (b *bench) readInTurn(
+	ctx context.Context, t *table, r read, servers []*server, token string, database *pgx.Conn,
+) error {
 	if b.profiles != "" {
 		if err := b.profile(ctx, servers[0], r, token); err != nil {
 			return err
@@ -117,10 +129,19 @@ func (b *bench) readInTurn(ctx context.Context, t *table, r read, servers []*ser
 	for round := range b.rounds {
 		for i := range servers {
 			i = (i + round) % len(servers) // alternates the order
+			before, err := walPosition(ctx, database)
+			if err != nil {
+				return err
+			}
 			run, err := b.readFrom(ctx, servers[i], r, token)
 			if err != nil {
 				return err
 			}
+			after, err := walPosition(ctx, database)
+			if err != nil {
+				return err
+			}
+			run.wal = (after - before) / float64(run.answered)
 			runs[i] = append(runs[i], run)
 		}
 	}
@@ -172,6 +193,8 @@ type readRun struct {
 	p50, p99    time.Duration
 	cpu         time.Duration // of the server, for each request
 	postgresCPU time.Duration // of PostgreSQL, for each request
+	answered    int           // requests, warm-up included
+	wal         float64       // bytes of the write-ahead log for each request, warm-up included
 }
 
 func (r readRun) tail() float64 { return float64(r.p99) / float64(max(r.p50, 1)) }
@@ -189,12 +212,14 @@ func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (
 	var mu sync.Mutex
 	var failures []error
 	var latencies []time.Duration
+	answered := 0
 	var clients sync.WaitGroup
 	for i := range readClients {
 		clients.Go(func() {
 			var own []time.Duration
 			var err error
-			for n := i; err == nil && time.Now().Before(end); n++ {
+			n := i
+			for ; err == nil && time.Now().Before(end); n++ {
 				sent := time.Now()
 				err = s.read(ctx, client, token, r.paths[n%len(r.paths)])
 				if now := time.Now(); now.After(began) && now.Before(end) {
@@ -204,6 +229,7 @@ func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (
 			mu.Lock()
 			defer mu.Unlock()
 			latencies, failures = append(latencies, own...), append(failures, err)
+			answered += n - i
 		})
 	}
 	time.Sleep(time.Until(began))
@@ -222,7 +248,15 @@ func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (
 	return readRun{
 		perSecond: float64(n) / b.duration.Seconds(), p50: latencies[n/2], p99: latencies[n*99/100],
 		cpu: (serverEnd - server) / time.Duration(n), postgresCPU: (postgresEnd - postgres) / time.Duration(n),
+		answered: answered,
 	}, nil
+}
+
+// walPosition returns the length of the write-ahead log. The events of reads are written in the background, so the
+// difference of two positions is exact only for many requests.
+func walPosition(ctx context.Context, database *pgx.Conn) (bytes float64, err error) {
+	err = database.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8").Scan(&bytes)
+	return bytes, err
 }
 
 // read sends a GET request and reads the answer.
@@ -252,11 +286,12 @@ func (t *table) reads(name string, runs []readRun) {
 		figures = append(figures, run.perSecond)
 	}
 	slices.Sort(figures)
-	t.readRows = append(t.readRows, fmt.Sprintf("| %s | %.0f (%.0f to %.0f) | %.1f | %.1f | %.0f | %.0f |", name,
+	t.readRows = append(t.readRows, fmt.Sprintf("| %s | %.0f (%.0f to %.0f) | %.1f | %.1f | %.0f | %.0f | %.1f |", name,
 		figures[len(figures)/2], figures[0], figures[len(figures)-1],
 		median(runs, func(r readRun) float64 { return ms(r.p50) }), median(runs, func(r readRun) float64 { return ms(r.p99) }),
 		median(runs, func(r readRun) float64 { return float64(r.cpu.Microseconds()) }),
-		median(runs, func(r readRun) float64 { return float64(r.postgresCPU.Microseconds()) })))
+		median(runs, func(r readRun) float64 { return float64(r.postgresCPU.Microseconds()) }),
+		median(runs, func(r readRun) float64 { return r.wal / 1e3 })))
 }
 
 func median(runs []readRun, of func(readRun) float64) float64 {

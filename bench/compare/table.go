@@ -15,6 +15,7 @@ type table struct {
 	rows        []string
 	readRows    []string
 	commandRows []string
+	fanOutRows  []string
 	targets     []string
 	notes       []string
 	measured    map[string]loadtest.Result // shared, by scenario
@@ -108,8 +109,9 @@ func (t *table) print(out io.Writer) {
 		"| ---: | ---: | ---: | ---: |", t.rows)
 	section("| command | clients | accepted/s | failed | p50 ms | p99 ms | server CPU µs | PostgreSQL CPU µs | WAL kB |\n"+
 		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", t.commandRows)
-	section("| read | requests/s | p50 ms | p99 ms | server CPU µs/request | PostgreSQL CPU µs/request |\n| --- | ---: | ---: "+
-		"| ---: | ---: | ---: |", t.readRows)
+	section("| read | requests/s | p50 ms | p99 ms | server CPU µs/request | PostgreSQL CPU µs/request | WAL kB/request |\n"+
+		"| --- | ---: | ---: | ---: | ---: | ---: | ---: |", t.readRows)
+	section("| event for | min ms | median ms | max ms |\n| --- | ---: | ---: | ---: |", t.fanOutRows)
 	section("| target | limit | measured | |\n| --- | --- | ---: | --- |", t.targets)
 	for _, note := range t.notes {
 		fmt.Fprintf(out, "\n%s\n", note)

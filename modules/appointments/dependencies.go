@@ -31,10 +31,11 @@ type Directory interface {
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error)
 	// NoteRules returns the rules for notes of the caller's organization, by service code and in order of
-	// their first days.
-	NoteRules(ctx context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error)
-	// ServicePairs returns the services of the caller's organization that may run together.
-	ServicePairs(ctx context.Context) (directory.ServicePairs, error)
+	// their first days, in the transaction of the context.
+	NoteRules(ctx context.Context) (db.Reading[map[uuid.UUID][]scheduling.DatedNoteRule], error)
+	// PairsForConflicts returns the services of the caller's organization that may run together, in the
+	// transaction of the context.
+	PairsForConflicts(ctx context.Context) (db.Reading[[]directory.ServicePair], error)
 }
 
 // Events publishes changes.

@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/identity"
@@ -91,7 +93,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
 	}
 	sessions := func(f SessionFilter, within Span) func(context.Context) error {
-		return func(ctx context.Context) error { _, err := s.sessions(ctx, f, within, narrowing{}); return err }
+		return func(ctx context.Context) error { return readSessions(ctx, f, within, narrowing{}) }
 	}
 	for it, read := range map[string]func(context.Context) error{
 		"a week":                         list(Filter{Page: page}, week),
@@ -116,20 +118,31 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			n := narrowing{
 				conflicts: ConflictKinds(), awaiting: new(true), arguments: conflictArguments{rules: rules, now: someday}, own: who, beyondOwn: true,
 			}
-			_, err := s.sessions(ctx, SessionFilter{Page: page}, week, n)
-			return err
-		},
-		"the states of notes": func(ctx context.Context) error {
-			_, err := s.services(ctx, []uuid.UUID{idFrom("a5001")})
-			return err
+			return readSessions(ctx, SessionFilter{Page: page}, week, n)
 		},
 		"the conflicts of a session": func(ctx context.Context) error {
-			_, err := s.conflictsOf(ctx, []uuid.UUID{idFrom("a5001")}, conflictArguments{now: someday})
+			r, err := s.conflictsOf(organization, []uuid.UUID{idFrom("a5001")}, conflictArguments{now: someday})
+			require.NoError(t, err)
+			_, err = r.Read(ctx)
 			return err
 		},
-		"the signatures of a session": func(ctx context.Context) error {
-			_, err := s.signatures(ctx, []uuid.UUID{idFrom("a5001")})
+		"the overlaps of a session": func(ctx context.Context) error {
+			r, err := s.overlapping(organization, []uuid.UUID{idFrom("a5001")}, nil)
+			require.NoError(t, err)
+			_, err = r.Read(ctx)
 			return err
+		},
+		"the exceeded caps of a session": func(ctx context.Context) error {
+			exceeded := []authorization.ExceededCap{{AuthorizationID: idFrom("z7"), First: calendar.Date{}, Last: calendar.Last}}
+			r, err := s.exceeding(organization, []uuid.UUID{idFrom("a5001")}, exceeded)
+			require.NoError(t, err)
+			_, err = r.Read(ctx)
+			return err
+		},
+		"sessions for billing": func(ctx context.Context) error {
+			r, err := deliveredStore{}.read(ctx, calendar.NewDate(2026, 5, 4), calendar.NewDate(2026, 5, 10), nil)
+			require.NoError(t, err)
+			return db.ReadAll(ctx, r.queries...)
 		},
 		"a session": func(ctx context.Context) error {
 			_, err := s.session(ctx, idFrom("a5001"))
@@ -232,6 +245,19 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		})
 		require.NoError(t, err)
 	})
+}
+
+// readSessions reads sessions with their parts, signatures and clocking.
+func readSessions(ctx context.Context, f SessionFilter, within Span, n narrowing) error {
+	r, err := store{}.readSessions(ctx, f, within, n)
+	if err != nil {
+		return err
+	}
+	if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
+		return err
+	}
+	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()))
+	return db.ReadAll(ctx, append(queries, r.clockings().Queries...)...)
 }
 
 // wholly returns the tables that a query reads completely, in the transaction of the context. The

@@ -171,11 +171,19 @@ func (s *CorrectionService) refuseLater(ctx context.Context, caller identity.Cal
 // The error is [ErrSessionNotFound].
 func (s *SessionService) Versions(ctx context.Context, id uuid.UUID) ([]SessionVersion, error) {
 	return db.Snapshot(ctx, s.Database, "sessions.versions", func(ctx context.Context) ([]SessionVersion, error) {
-		found, err := s.store.session(ctx, id)
+		r, err := s.store.readSession(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		versions, err := s.store.versions(ctx, id)
+		var earlier versionsReading
+		if err := db.ReadAll(ctx, append(r.queries, earlier.queries(r.organization, id)...)...); err != nil {
+			return nil, err
+		}
+		found, err := r.session()
+		if err != nil {
+			return nil, err
+		}
+		versions, err := earlier.versions()
 		if err != nil {
 			return nil, err
 		}

@@ -2,23 +2,51 @@ package appointments
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/record"
 )
 
-// Delivered returns the sessions of the caller's organization on the service dates from and to, both
-// included, and the sessions with the ids. They include voided ones, and are sorted by start. It works
-// in the transaction of the context and fails without one.
+// DeliveredReading reads delivered sessions in two round trips.
+type DeliveredReading struct {
+	Queries []db.Query // of the first round trip
+
+	base    base
+	reading *deliveredReading
+	notes   noteReading
+}
+
+// Delivered returns a reading of the sessions of the caller's organization on the service dates from and to,
+// both included, and of the sessions with the ids. They include voided ones, and are sorted by start. It
+// works in the transaction of the context and fails without one.
 func (s *SessionService) Delivered(
 	ctx context.Context, from, to calendar.Date, ids []uuid.UUID,
-) ([]Delivered, error) {
-	found, err := s.delivered.delivered(ctx, from, to, ids)
-	if err != nil || len(found) == 0 {
+) (*DeliveredReading, error) {
+	reading, err := s.delivered.read(ctx, from, to, ids)
+	if err != nil {
 		return nil, err
+	}
+	notes, err := s.readNotes(ctx)
+	return &DeliveredReading{slices.Concat(reading.queries, notes.queries()), s.base, reading, notes}, err
+}
+
+// WithConflicts returns the sessions that the first round trip has read, without their conflicts, and a
+// reading that adds these, for the second one. It needs one more if a session could exceed a cap.
+func (r *DeliveredReading) WithConflicts(ctx context.Context) ([]Delivered, db.Reading[[]Delivered], error) {
+	found := r.reading.delivered()
+	none := db.Reading[[]Delivered]{Value: func(context.Context) ([]Delivered, error) { return found, nil }}
+	if len(found) == 0 {
+		return nil, none, nil
+	}
+	a, err := r.notes.arguments(ctx, r.base.now())
+	if err != nil {
+		return nil, none, err
 	}
 	all, authorizations := make([]uuid.UUID, len(found)), []uuid.UUID{}
 	for i, d := range found {
@@ -27,15 +55,46 @@ func (s *SessionService) Delivered(
 			authorizations = append(authorizations, p.AuthorizationID)
 		}
 	}
-	a, err := s.conflictArguments(ctx, authorizations, Days{})
+	caps, err := r.base.Authorizations.ExceededCaps(ctx, authorizations, calendar.Date{}, calendar.Last)
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
-	conflicts, err := s.store.conflictsOf(ctx, all, a)
+	conflicts, err := r.base.store.conflictsOf(r.reading.organization, all, a) // without caps
+	return found, db.Reading[[]Delivered]{
+		Queries: slices.Concat(caps.Queries, conflicts.Queries),
+		Value: func(ctx context.Context) ([]Delivered, error) {
+			return found, r.addConflicts(ctx, found, caps, conflicts)
+		},
+	}, err
+}
+
+// addConflicts adds the conflicts that were read.
+func (r *DeliveredReading) addConflicts(
+	ctx context.Context, found []Delivered, caps db.Reading[[]authorization.ExceededCap],
+	others db.Reading[map[uuid.UUID][]ConflictKind],
+) error {
+	exceeded, err := caps.Value(ctx)
+	if err != nil {
+		return err
+	}
+	var possible []uuid.UUID
+	for _, d := range found {
+		if d.VoidedAt == nil && mayExceed(d.ServiceDate, d.Patients, exceeded) {
+			possible = append(possible, d.ID)
+		}
+	}
+	exceeding, err := r.base.exceeding(ctx, r.reading.organization, possible, exceeded)
+	if err != nil {
+		return err
+	}
+	conflicts, err := others.Value(ctx)
 	for i, d := range found {
 		found[i].Conflicts = conflicts[d.ID]
+		if exceeding[d.ID] {
+			found[i].Conflicts = append([]ConflictKind{CapExceeded}, conflicts[d.ID]...)
+		}
 	}
-	return found, err
+	return err
 }
 
 // SetExported marks sessions as exported to a payer at the given time, or with nil as not exported. An

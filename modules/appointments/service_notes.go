@@ -3,9 +3,13 @@ package appointments
 import (
 	"context"
 	"encoding/hex"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -20,97 +24,144 @@ import (
 // NoteService changes and signs the notes of sessions, and returns the worklists.
 type NoteService struct{ base }
 
-// addNotes adds the states of the notes, without conflicts, to sessions of the caller's organization,
-// in the transaction of the context.
-func (s base) addNotes(ctx context.Context, found []Session) error {
-	if len(found) == 0 {
-		return nil
-	}
+// noteReading reads what the states of notes and the conflicts of sessions depend on.
+type noteReading struct {
+	rules db.Reading[map[uuid.UUID][]scheduling.DatedNoteRule]
+	pairs db.Reading[[]directory.ServicePair]
+}
+
+// readNotes returns a reading of the rules for notes and of the services that may run together.
+func (s base) readNotes(ctx context.Context) (noteReading, error) {
 	rules, err := s.Directory.NoteRules(ctx)
 	if err != nil {
-		return err
+		return noteReading{}, err
 	}
-	now, ids := s.now(), idsOf(found)
-	services, err := s.store.services(ctx, ids)
-	if err != nil {
-		return err
-	}
-	signatures, err := s.store.signatures(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for i, each := range found {
-		status := noteStatusOf(each, ruleFor(each, rules, services[each.ID]), signatures[each.ID], now)
-		found[i].Note = &status
-	}
-	return nil
+	pairs, err := s.Directory.PairsForConflicts(ctx)
+	return noteReading{rules, pairs}, err
 }
 
-// addConflicts adds their conflicts to sessions with notes. It works in the transaction of the context,
-// which should only read: see conflictsOf.
-func (s base) addConflicts(ctx context.Context, found []Session) error {
-	if len(found) == 0 {
-		return nil
-	}
-	a, err := s.conflictArguments(ctx, authorizationsOf(found), Days{})
-	if err != nil {
-		return err
-	}
-	conflicts, err := s.store.conflictsOf(ctx, idsOf(found), a)
-	for i, each := range found {
-		found[i].Note.Conflicts = conflicts[each.ID]
-	}
-	return err
-}
+func (n noteReading) queries() []db.Query { return slices.Concat(n.rules.Queries, n.pairs.Queries) }
 
-// conflictArguments returns the arguments of the conditions of conflicts, for sessions on the
-// authorizations or, with nil, on the days.
-func (s base) conflictArguments(ctx context.Context, authorizations []uuid.UUID, days Days) (conflictArguments, error) {
-	a := conflictArguments{now: s.now()}
+// arguments returns the arguments of the conditions of conflicts, without caps.
+func (n noteReading) arguments(ctx context.Context, now time.Time) (conflictArguments, error) {
+	a := conflictArguments{now: now}
 	var err error
-	if a.rules, err = s.Directory.NoteRules(ctx); err != nil {
+	if a.rules, err = n.rules.Value(ctx); err != nil {
 		return a, err
 	}
-	together, err := s.Directory.ServicePairs(ctx)
-	if err != nil {
-		return a, err
-	}
-	a.pairs = together.Pairs
-	if days.Last.IsZero() {
-		days.Last = calendar.Last
-	}
-	a.exceeded, err = s.Authorizations.ExceededCaps(ctx, authorizations, days.First, days.Last)
+	a.pairs, err = n.pairs.Value(ctx)
 	return a, err
 }
 
-// authorizationsOf returns the authorizations of sessions, with duplicates.
-func authorizationsOf(sessions []Session) []uuid.UUID {
-	all := []uuid.UUID{}
-	for _, s := range sessions {
-		for _, p := range s.Patients {
-			all = append(all, p.AuthorizationID)
-		}
+// conflictArguments returns the arguments of the conditions of conflicts for sessions on the days, in one
+// round trip.
+func (s base) conflictArguments(ctx context.Context, days Days) (conflictArguments, error) {
+	notes, err := s.readNotes(ctx)
+	if err != nil {
+		return conflictArguments{}, err
+	}
+	if days.Last.IsZero() {
+		days.Last = calendar.Last
+	}
+	caps, err := s.Authorizations.ExceededCaps(ctx, nil, days.First, days.Last)
+	if err != nil {
+		return conflictArguments{}, err
+	}
+	if err := db.ReadAll(ctx, slices.Concat(notes.queries(), caps.Queries)...); err != nil {
+		return conflictArguments{}, err
+	}
+	a, err := notes.arguments(ctx, s.now())
+	if err != nil {
+		return a, err
+	}
+	a.exceeded, err = caps.Value(ctx)
+	return a, err
+}
+
+// withNotes returns the sessions that were read with their signatures, with the states of their notes.
+func (r *sessionReading) withNotes(a conflictArguments) []Session {
+	all, signatures := r.sessions(), r.signaturesBySession()
+	for i := range all {
+		s := &all[i]
+		s.Note = new(noteStatusOf(*s, ruleFor(*s, a.rules, r.rows[i].ServiceCodeID), signatures[s.ID], a.now))
 	}
 	return all
 }
 
-func idsOf(sessions []Session) []uuid.UUID {
-	ids := make([]uuid.UUID, len(sessions))
-	for i, each := range sessions {
-		ids[i] = each.ID
+// withConflicts completes a reading of sessions: it reads the given queries, their conflicts and what these
+// depend on in one round trip, and returns the sessions with notes and conflicts. It needs one more if
+// a session could exceed a cap. Its transaction should only read: see [store.conflictsOf].
+func (s base) withConflicts(
+	ctx context.Context, r *sessionReading, a conflictArguments, others ...db.Query,
+) ([]Session, error) {
+	caps, err := s.Authorizations.ExceededCaps(ctx, r.authorizations(), calendar.Date{}, calendar.Last)
+	if err != nil {
+		return nil, err
 	}
-	return ids
+	overlaps, err := s.store.overlapping(r.organization, r.ids(), a.pairs)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.ReadAll(ctx, slices.Concat(others, caps.Queries, overlaps.Queries)...); err != nil {
+		return nil, err
+	}
+	if a.exceeded, err = caps.Value(ctx); err != nil {
+		return nil, err
+	}
+	overlapping, err := overlaps.Value(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := r.withNotes(a)
+	var possible []uuid.UUID
+	for _, each := range found {
+		if each.VoidedAt == nil && mayExceed(each.ServiceDate, each.Patients, a.exceeded) {
+			possible = append(possible, each.ID)
+		}
+	}
+	exceeding, err := s.exceeding(ctx, r.organization, possible, a.exceeded)
+	for i, each := range found {
+		found[i].Note.Conflicts = each.conflicts(overlapping[each.ID], exceeding[each.ID])
+	}
+	return found, err
 }
 
-// withNote returns a session within the caller's record scope, with the state of its note.
+// exceeding returns the sessions with which the worked units exceed a cap. It reads nothing without sessions.
+func (s base) exceeding(
+	ctx context.Context, organization uuid.UUID, sessions []uuid.UUID, exceeded []authorization.ExceededCap,
+) (map[uuid.UUID]bool, error) {
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	r, err := s.store.exceeding(organization, sessions, exceeded)
+	if err != nil {
+		return nil, err
+	}
+	return r.Read(ctx)
+}
+
+// withNote returns a session within the caller's record scope, with the state of its note, in one round
+// trip.
 func (s base) withNote(ctx context.Context, id uuid.UUID) (Session, error) {
-	found, err := s.store.session(ctx, id)
+	r, err := s.store.readSession(ctx, id)
 	if err != nil {
 		return Session{}, err
 	}
-	all := []Session{found}
-	err = s.addNotes(ctx, all)
-	return all[0], err
+	rules, err := s.Directory.NoteRules(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := db.ReadAll(ctx, slices.Concat(r.queries, rules.Queries)...); err != nil {
+		return Session{}, err
+	}
+	a := conflictArguments{now: s.now()}
+	if a.rules, err = rules.Value(ctx); err != nil {
+		return Session{}, err
+	}
+	if len(r.rows) == 0 {
+		return Session{}, ErrSessionNotFound
+	}
+	return r.withNotes(a)[0], nil
 }
 
 // Note returns a session with its note. The error is [ErrSessionNotFound].
@@ -282,16 +333,20 @@ type signedAs struct {
 // [ErrSessionNotFound].
 func (s *NoteService) Signatures(ctx context.Context, session uuid.UUID) ([]Signature, error) {
 	return db.Snapshot(ctx, s.Database, "notes.signatures", func(ctx context.Context) ([]Signature, error) {
-		found, err := s.store.session(ctx, session)
+		r, err := s.store.readSession(ctx, session)
 		if err != nil {
 			return nil, err
 		}
-		signatures, err := s.store.signatures(ctx, []uuid.UUID{session})
+		notes := s.store.signedNotes(r.organization, session)
+		if err := db.ReadAll(ctx, slices.Concat(r.queries, notes.Queries)...); err != nil {
+			return nil, err
+		}
+		found, err := r.session()
 		if err != nil {
 			return nil, err
 		}
-		texts, err := s.store.signedNotes(ctx, session)
-		all := signatures[session]
+		texts, err := notes.Value(ctx)
+		all := r.signaturesBySession()[session]
 		for i, g := range all {
 			all[i].Text = texts[string(g.TextHash)]
 		}
@@ -317,7 +372,7 @@ func (s *NoteService) ConflictCounts(ctx context.Context, days Days) ([]Conflict
 	}
 	days = days.ofWorklist(calendar.DateIn(s.now(), zone))
 	return db.Snapshot(ctx, s.Database, "notes.conflicts", func(ctx context.Context) ([]ConflictCount, error) {
-		a, err := s.conflictArguments(ctx, nil, days)
+		a, err := s.conflictArguments(ctx, days)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,16 +34,31 @@ type SessionFilter struct {
 // Session returns a session. The error is [ErrSessionNotFound].
 func (s *SessionService) Session(ctx context.Context, id uuid.UUID) (Session, error) {
 	return db.Snapshot(ctx, s.Database, "sessions.get", func(ctx context.Context) (Session, error) {
-		found, err := s.withNote(ctx, id)
+		r, err := s.store.readSession(ctx, id)
 		if err != nil {
 			return Session{}, err
 		}
-		if err := s.addConflicts(ctx, []Session{found}); err != nil {
+		notes, err := s.readNotes(ctx)
+		if err != nil {
 			return Session{}, err
 		}
-		found, err = visibleSession(ctx, found)
-		showSessions(ctx, found)
-		return found, err
+		if err := db.ReadAll(ctx, slices.Concat(r.queries, notes.queries())...); err != nil {
+			return Session{}, err
+		}
+		if len(r.rows) == 0 {
+			return Session{}, ErrSessionNotFound
+		}
+		a, err := notes.arguments(ctx, s.now())
+		if err != nil {
+			return Session{}, err
+		}
+		found, err := s.withConflicts(ctx, r, a)
+		if err != nil {
+			return Session{}, err
+		}
+		found, err = visibleSessions(ctx, found)
+		showSessions(ctx, found...)
+		return found[0], err
 	})
 }
 
@@ -61,18 +77,8 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 		f.Days = f.Days.ofWorklist(calendar.DateIn(s.now(), zone))
 	}
 	return db.Snapshot(ctx, s.Database, "sessions.list", func(ctx context.Context) ([]Session, error) {
-		narrow, err := s.narrowByNotes(ctx, caller, f)
+		found, err := s.list(ctx, caller, f, f.Days.in(zone))
 		if err != nil {
-			return nil, err
-		}
-		found, err := s.store.sessions(ctx, f, f.Days.in(zone), narrow)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.addNotes(ctx, found); err != nil {
-			return nil, err
-		}
-		if err := s.addConflicts(ctx, found); err != nil {
 			return nil, err
 		}
 		found, err = visibleSessions(ctx, found)
@@ -81,12 +87,48 @@ func (s *SessionService) Sessions(ctx context.Context, f SessionFilter) ([]Sessi
 	})
 }
 
+// list returns the sessions that match the filter, with notes and conflicts, in two round trips. A worklist
+// needs two more.
+func (s *SessionService) list(
+	ctx context.Context, caller identity.Caller, f SessionFilter, within Span,
+) ([]Session, error) {
+	narrow, err := s.narrowByNotes(ctx, caller, f)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.store.readSessions(ctx, f, within, narrow)
+	if err != nil {
+		return nil, err
+	}
+	if narrow.isWorklist() {
+		if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
+			return nil, err
+		}
+		if err := db.Read(ctx, r.patientsOf(r.ids())); err != nil {
+			return nil, err
+		}
+		return s.withConflicts(ctx, r, narrow.arguments, append(r.parts(), r.signaturesOf(r.ids()))...)
+	}
+	notes, err := s.readNotes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.ReadAll(ctx, slices.Concat(r.queries, notes.queries())...); err != nil || len(r.rows) == 0 {
+		return nil, err
+	}
+	a, err := notes.arguments(ctx, s.now())
+	if err != nil {
+		return nil, err
+	}
+	return s.withConflicts(ctx, r, a, append(r.parts(), r.signaturesOf(r.ids()))...)
+}
+
 // narrowByNotes returns a function that limits a query to the sessions with the filter's conflicts.
 func (s *SessionService) narrowByNotes(ctx context.Context, caller identity.Caller, f SessionFilter) (narrowing, error) {
 	if len(f.Conflicts) == 0 && f.Awaiting == nil {
 		return narrowing{}, nil
 	}
-	a, err := s.conflictArguments(ctx, nil, f.Days)
+	a, err := s.conflictArguments(ctx, f.Days)
 	if err != nil {
 		return narrowing{}, err
 	}

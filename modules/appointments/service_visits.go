@@ -62,15 +62,22 @@ func (s *SessionService) Visits(ctx context.Context, f SessionFilter) ([]Session
 	}
 	visits := map[uuid.UUID][]Visit{}
 	sessions, err := db.Snapshot(ctx, s.Database, "sessions.visits", func(ctx context.Context) ([]Session, error) {
-		found, err := s.store.sessions(ctx, f, f.Days.in(zone), narrowing{})
-		if err != nil || len(found) == 0 {
-			return nil, err
-		}
-		clocked, err := s.store.clockings(ctx, found)
+		r, err := s.store.readSessions(ctx, f, f.Days.in(zone), narrowing{})
 		if err != nil {
 			return nil, err
 		}
-		found, err = visibleSessions(ctx, found)
+		if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
+			return nil, err
+		}
+		clockings := r.clockings()
+		if err := db.ReadAll(ctx, append(r.parts(), clockings.Queries...)...); err != nil {
+			return nil, err
+		}
+		clocked, err := clockings.Value(ctx)
+		if err != nil {
+			return nil, err
+		}
+		found, err := visibleSessions(ctx, r.sessions())
 		showSessions(ctx, found...)
 		for _, session := range found {
 			for _, p := range session.Patients {

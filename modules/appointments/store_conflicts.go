@@ -210,22 +210,34 @@ func (a conflictArguments) named() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	exceeded := make([]exceededCapRow, len(a.exceeded))
-	for i, c := range a.exceeded {
-		exceeded[i] = exceededCapRow{c.AuthorizationID, c.First, c.Last, c.Units, c.Consumed}
-	}
-	caps, err := json.Marshal(exceeded)
+	caps, err := exceededArgument(a.exceeded)
 	if err != nil {
 		return nil, err
 	}
-	together := make([]servicePairRow, len(a.pairs))
-	for i, p := range a.pairs {
-		together[i] = servicePairRow(p)
-	}
-	pairs, err := json.Marshal(together)
+	pairs, err := pairsArgument(a.pairs)
 	return map[string]any{
-		"note_rules": string(rules), "exceeded_caps": string(caps), "service_pairs": string(pairs), "now": a.now,
+		"note_rules": string(rules), "exceeded_caps": caps, "service_pairs": pairs, "now": a.now,
 	}, err
+}
+
+// exceededArgument returns the argument @exceeded_caps.
+func exceededArgument(exceeded []authorization.ExceededCap) (string, error) {
+	rows := make([]exceededCapRow, len(exceeded))
+	for i, c := range exceeded {
+		rows[i] = exceededCapRow{c.AuthorizationID, c.First, c.Last, c.Units, c.Consumed}
+	}
+	text, err := json.Marshal(rows)
+	return string(text), err
+}
+
+// pairsArgument returns the argument @service_pairs.
+func pairsArgument(pairs []directory.ServicePair) (string, error) {
+	rows := make([]servicePairRow, len(pairs))
+	for i, p := range pairs {
+		rows[i] = servicePairRow(p)
+	}
+	text, err := json.Marshal(rows)
+	return string(text), err
 }
 
 // kindsSQL is the list of a session's conflicts, separated by blanks.
@@ -247,9 +259,12 @@ type narrowing struct {
 	beyondOwn bool      // whether the caller may sign as supervisor
 }
 
+// isWorklist reports whether the list is limited.
+func (n narrowing) isWorklist() bool { return len(n.conflicts) > 0 || n.awaiting != nil }
+
 // apply limits a query of sessions.
 func (n narrowing) apply(tx *gorm.DB) (*gorm.DB, error) {
-	if len(n.conflicts) == 0 && n.awaiting == nil {
+	if !n.isWorklist() {
 		return tx, nil
 	}
 	named, err := n.arguments.named()
@@ -303,9 +318,9 @@ func (store) conflictCounts(ctx context.Context, within Span, a conflictArgument
 			WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
 			ORDER BY p.position LIMIT 1) AS practitioner_id`, named)
 	var found []ConflictCount
-	err = tx.Table("(?) AS found", sessions).
+	err = db.Read(ctx, db.FindInto(&found, tx.Table("(?) AS found", sessions).
 		Select("k.kind, found.practitioner_id, count(*) AS sessions, min(found.service_date) AS oldest").
 		Joins("CROSS JOIN LATERAL unnest(string_to_array(nullif(found.kinds, ''), ' ')) AS k (kind)").
-		Group("k.kind, found.practitioner_id").Order("k.kind, oldest, found.practitioner_id").Scan(&found).Error
+		Group("k.kind, found.practitioner_id").Order("k.kind, oldest, found.practitioner_id")))
 	return found, err
 }

@@ -14,61 +14,66 @@ import (
 // deliveredStore reads delivered sessions for billing.
 type deliveredStore struct{}
 
-// delivered returns sessions with their patients and practitioners, in three statements. Indexes:
-// sessions_by_start, whose range is wider than the service dates by the time zones; the primary keys.
-func (deliveredStore) delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]Delivered, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
+// deliveredReading reads delivered sessions with their patients and practitioners.
+type deliveredReading struct {
+	queries      []db.Query
+	organization uuid.UUID
+	rows         []Delivered
+	patients     []sessionPatientRow
+	staff        []struct{ AppointmentID, PractitionerID uuid.UUID }
+}
+
+// read returns a reading of sessions, in one round trip. Indexes: sessions_by_start, whose range is wider
+// than the service dates by the time zones; the primary keys.
+func (deliveredStore) read(
+	ctx context.Context, from, to calendar.Date, ids []uuid.UUID,
+) (*deliveredReading, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []Delivered
-	err = tx.Raw(`
-		SELECT s.*, a.service_code_id FROM sessions s
-		JOIN appointments a ON a.organization_id = s.organization_id AND a.id = s.appointment_id
-		WHERE s.organization_id = $1 AND (
-			s.starts_at >= $2::date - interval '2 days' AND s.starts_at < $3::date + interval '3 days'
-				AND s.service_date BETWEEN $2::date AND $3::date
-			OR s.id = ANY ($4::uuid[]))
-		ORDER BY s.starts_at, s.id`, organization, from, to, db.UUIDs(ids)).Scan(&found).Error
-	if err != nil || len(found) == 0 {
-		return nil, err
+	const which = `FROM sessions s WHERE s.organization_id = $1 AND (
+		s.starts_at >= $2::date - interval '2 days' AND s.starts_at < $3::date + interval '3 days'
+			AND s.service_date BETWEEN $2::date AND $3::date
+		OR s.id = ANY ($4::uuid[]))`
+	r, arguments := &deliveredReading{organization: organization}, []any{organization, from, to, db.UUIDs(ids)}
+	r.queries = []db.Query{
+		db.Into(&r.rows, `
+			SELECT s.*, (SELECT a.service_code_id FROM appointments a
+				WHERE a.organization_id = s.organization_id AND a.id = s.appointment_id) AS service_code_id `+which+`
+			ORDER BY s.starts_at, s.id`, arguments...),
+		db.Into(&r.patients, `
+			SELECT p.*, p.rounding AS rounding_method FROM (SELECT s.id `+which+` OFFSET 0) k CROSS JOIN LATERAL (
+				SELECT * FROM session_patients t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) p
+			ORDER BY p.position`, arguments...),
+		db.Into(&r.staff, `
+			SELECT p.appointment_id, p.practitioner_id FROM (SELECT DISTINCT s.appointment_id AS id `+which+`) k
+			CROSS JOIN LATERAL (
+				SELECT * FROM appointment_practitioners t WHERE t.organization_id = $1 AND t.appointment_id = k.id OFFSET 0) p
+			ORDER BY p.position`, arguments...),
 	}
-	sessions, appointments := make([]uuid.UUID, len(found)), make([]uuid.UUID, len(found))
+	return r, nil
+}
+
+// delivered returns the sessions that were read.
+func (r *deliveredReading) delivered() []Delivered {
 	bySession, byAppointment := map[uuid.UUID]*Delivered{}, map[uuid.UUID][]*Delivered{}
-	for i := range found {
-		d := &found[i]
+	for i := range r.rows {
+		d := &r.rows[i]
 		d.Span = d.Span.utc()
-		sessions[i], appointments[i] = d.ID, d.AppointmentID
 		bySession[d.ID] = d
 		byAppointment[d.AppointmentID] = append(byAppointment[d.AppointmentID], d)
 	}
-	var patients []sessionPatientRow
-	err = tx.Raw(`
-		SELECT *, rounding AS rounding_method FROM session_patients
-		WHERE organization_id = $1 AND session_id = ANY ($2::uuid[]) ORDER BY position`,
-		organization, db.UUIDs(sessions)).Scan(&patients).Error
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range patients {
+	for _, p := range r.patients {
 		d := bySession[p.SessionID]
 		d.Patients = append(d.Patients, p.part())
 	}
-	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
-	err = tx.Raw(`
-		SELECT appointment_id, practitioner_id FROM appointment_practitioners
-		WHERE organization_id = $1 AND appointment_id = ANY ($2::uuid[]) ORDER BY position`,
-		organization, db.UUIDs(appointments)).Scan(&staff).Error
-	for _, p := range staff {
+	for _, p := range r.staff {
 		for _, d := range byAppointment[p.AppointmentID] {
 			d.Practitioners = append(d.Practitioners, p.PractitionerID)
 		}
 	}
-	return found, err
+	return r.rows
 }
 
 // setExported writes the time of the export of sessions. Index: the primary key.

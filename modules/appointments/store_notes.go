@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
+	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/db"
 )
 
@@ -34,90 +36,107 @@ type signedNoteRow struct {
 // TableName returns the table name for gorm.
 func (signedNoteRow) TableName() string { return "session_signed_notes" }
 
-// signatures returns the signatures of sessions, oldest first, by session. Indexes: the primary keys.
-func (store) signatures(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUID][]Signature, error) {
-	_, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var rows []signatureRow
-	err = tx.Raw(`
-		SELECT g.*, `+countsSQL+` AS counts FROM session_signatures g
-		JOIN sessions ON sessions.organization_id = g.organization_id AND sessions.id = g.session_id
-		WHERE g.organization_id = ? AND g.session_id IN ? ORDER BY g.signed_at, g.id`,
-		organization, sessions).Scan(&rows).Error
+// signaturesOf returns the query of the signatures of sessions, oldest first. OFFSET 0 as in [lookUp].
+// Indexes: the primary keys.
+func (r *sessionReading) signaturesOf(ids []uuid.UUID) db.Query {
+	return db.Into(&r.signatures, `
+		SELECT g.*, `+countsSQL+` AS counts FROM unnest($2::uuid[]) AS k (id)
+		CROSS JOIN LATERAL (
+			SELECT * FROM session_signatures t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) g
+		CROSS JOIN LATERAL (SELECT * FROM sessions t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) sessions
+		ORDER BY g.signed_at, g.id`, r.organization, db.UUIDs(ids))
+}
+
+// signaturesBySession returns the signatures that were read.
+func (r *sessionReading) signaturesBySession() map[uuid.UUID][]Signature {
 	found := map[uuid.UUID][]Signature{}
-	for _, r := range rows {
-		r.SignedAt = r.SignedAt.UTC()
-		found[r.SessionID] = append(found[r.SessionID], r.Signature)
+	for _, row := range r.signatures {
+		row.SignedAt = row.SignedAt.UTC()
+		found[row.SessionID] = append(found[row.SessionID], row.Signature)
 	}
-	return found, err
+	return found
 }
 
-// signedNotes returns the texts that were signed, by the hash. Index: the primary key.
-func (store) signedNotes(ctx context.Context, session uuid.UUID) (map[string]NoteText, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
+// signedNotes returns a reading of the texts that were signed, by the hash. Index: the primary key.
+func (store) signedNotes(organization, session uuid.UUID) db.Reading[map[string]NoteText] {
 	var rows []signedNoteRow
-	err = tx.Where("session_id = ?", session).Find(&rows).Error
-	found := map[string]NoteText{}
-	for _, r := range rows {
-		found[string(r.TextHash)] = NoteText{r.Narrative, r.NoteSections}
+	return db.Reading[map[string]NoteText]{
+		Queries: []db.Query{db.Into(&rows,
+			"SELECT * FROM session_signed_notes WHERE organization_id = $1 AND session_id = $2", organization, session)},
+		Value: func(context.Context) (map[string]NoteText, error) {
+			found := make(map[string]NoteText, len(rows))
+			for _, r := range rows {
+				found[string(r.TextHash)] = NoteText{r.Narrative, r.NoteSections}
+			}
+			return found, nil
+		},
 	}
-	return found, err
 }
 
-// services returns the service codes of sessions. Indexes: the primary keys.
-func (store) services(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var rows []struct{ ID, ServiceCodeID uuid.UUID }
-	err = tx.Model(&Session{}).Select(`sessions.id, (
-			SELECT a.service_code_id FROM appointments a
-			WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`).
-		Where("sessions.id IN ?", sessions).Scan(&rows).Error
-	found := map[uuid.UUID]uuid.UUID{}
-	for _, r := range rows {
-		found[r.ID] = r.ServiceCodeID
-	}
-	return found, err
-}
-
-// conflictsOf returns the conflicts of sessions. It reads all sessions of the same days, so a transaction
-// that calls it and writes competes with each session that is completed or changed on these days.
+// conflictsOf returns a reading of the conflicts of sessions. It reads all sessions of the same days, so a
+// transaction that uses it and writes competes with each session that is completed or changed on these days.
 func (store) conflictsOf(
-	ctx context.Context, sessions []uuid.UUID, a conflictArguments,
-) (map[uuid.UUID][]ConflictKind, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
+	organization uuid.UUID, sessions []uuid.UUID, a conflictArguments,
+) (db.Reading[map[uuid.UUID][]ConflictKind], error) {
 	named, err := a.named()
-	if err != nil {
-		return nil, err
-	}
 	var rows []struct {
 		ID    uuid.UUID
 		Kinds string
 	}
-	err = tx.Model(&Session{}).Select(`sessions.id, `+kindsSQL()+` AS kinds`, named).
-		Where("sessions.id IN ?", sessions).Scan(&rows).Error
-	found := map[uuid.UUID][]ConflictKind{}
-	for _, r := range rows {
-		found[r.ID] = []ConflictKind{}
-		for _, kind := range strings.Fields(r.Kinds) {
-			found[r.ID] = append(found[r.ID], ConflictKind(kind))
-		}
+	kinds := strings.NewReplacer("@note_rules", "$3", "@exceeded_caps", "$4", "@service_pairs", "$5", "@now", "$6").
+		Replace(kindsSQL())
+	return db.Reading[map[uuid.UUID][]ConflictKind]{
+		Queries: []db.Query{db.Into(&rows,
+			"SELECT sessions.id, "+kinds+` AS kinds FROM unnest($2::uuid[]) AS k (id)
+			CROSS JOIN LATERAL (SELECT * FROM sessions t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) sessions`,
+			organization, db.UUIDs(sessions), named["note_rules"], named["exceeded_caps"], named["service_pairs"], a.now)},
+		Value: func(context.Context) (map[uuid.UUID][]ConflictKind, error) {
+			found := make(map[uuid.UUID][]ConflictKind, len(rows))
+			for _, r := range rows {
+				found[r.ID] = []ConflictKind{}
+				for _, kind := range strings.Fields(r.Kinds) {
+					found[r.ID] = append(found[r.ID], ConflictKind(kind))
+				}
+			}
+			return found, nil
+		},
+	}, err
+}
+
+// overlapping returns a reading of the sessions that overlap others. OFFSET 0 as in [lookUp].
+func (s store) overlapping(
+	organization uuid.UUID, sessions []uuid.UUID, pairs []directory.ServicePair,
+) (db.Reading[map[uuid.UUID]bool], error) {
+	argument, err := pairsArgument(pairs)
+	return s.sessionsThat(strings.ReplaceAll(overlapSQL, "@service_pairs", "$3"), organization, sessions, argument), err
+}
+
+// exceeding returns a reading of the sessions in the periods of exceeded caps.
+func (s store) exceeding(
+	organization uuid.UUID, sessions []uuid.UUID, exceeded []authorization.ExceededCap,
+) (db.Reading[map[uuid.UUID]bool], error) {
+	argument, err := exceededArgument(exceeded)
+	return s.sessionsThat(strings.ReplaceAll(capSQL, "@exceeded_caps", "$3"), organization, sessions, argument), err
+}
+
+// sessionsThat returns a reading of the sessions that meet a condition with an argument, except voided ones.
+func (store) sessionsThat(
+	condition string, organization uuid.UUID, sessions []uuid.UUID, argument string,
+) db.Reading[map[uuid.UUID]bool] {
+	var ids []uuid.UUID
+	return db.Reading[map[uuid.UUID]bool]{
+		Queries: []db.Query{db.Into(&ids, `
+			SELECT sessions.id FROM unnest($2::uuid[]) AS k (id)
+			CROSS JOIN LATERAL (SELECT * FROM sessions t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) sessions
+			WHERE sessions.voided_at IS NULL AND `+condition, organization, db.UUIDs(sessions), argument)},
+		Value: func(context.Context) (map[uuid.UUID]bool, error) {
+			found := make(map[uuid.UUID]bool, len(ids))
+			for _, id := range ids {
+				found[id] = true
+			}
+			return found, nil
+		},
 	}
-	return found, err
 }
 
 // saveNote writes the note of a session. It makes no new version of the session.

@@ -1,11 +1,14 @@
 package appointments
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
@@ -13,32 +16,76 @@ import (
 	"omnirapeutic/platform/scheduling"
 )
 
-// session returns a session with its parts, within the caller's record scope. Index: the primary
-// key.
+// session returns a session with its parts, within the caller's record scope, in one round trip. Index:
+// the primary keys.
 func (s store) session(ctx context.Context, id uuid.UUID) (Session, error) {
-	tx, _, err := db.ScopedTenant(ctx, sessionOwners)
+	r, err := s.readSession(ctx, id)
 	if err != nil {
 		return Session{}, err
 	}
-	var found Session
-	err = tx.Where("id = ?", id).Take(&found).Error
-	if db.IsNotFound(err) {
-		return Session{}, ErrSessionNotFound
-	}
-	if err != nil {
+	if err := db.ReadAll(ctx, r.queries...); err != nil {
 		return Session{}, err
 	}
-	all, err := s.withParts(ctx, []Session{found})
-	if err != nil {
-		return Session{}, err
-	}
-	return all[0], nil
+	return r.session()
 }
 
-// sessions returns sessions sorted by start. Indexes: sessions_by_start, sessions_unauthorized; for
-// one patient session_patients_by_patient, for one practitioner the primary key of
-// appointment_practitioners.
-func (s store) sessions(ctx context.Context, f SessionFilter, within Span, narrow narrowing) ([]Session, error) {
+// sessionReading reads sessions with their parts.
+type sessionReading struct {
+	queries []db.Query // of the first round trip
+
+	organization uuid.UUID
+	rows         []sessionRow
+	patients     []sessionPatientRow
+	staff        []struct{ AppointmentID, PractitionerID uuid.UUID }
+	addenda      []addendumRow
+	signatures   []signatureRow
+}
+
+// sessionRow is the row of a session with the service of its appointment.
+type sessionRow struct {
+	Session
+	ServiceCodeID uuid.UUID
+}
+
+// sessionColumns are the columns of a [sessionRow].
+const sessionColumns = `sessions.*, (SELECT a.service_code_id FROM appointments a
+	WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`
+
+// readSession returns a reading of a session within the caller's record scope, with its parts and
+// signatures, in one round trip.
+func (store) readSession(ctx context.Context, id uuid.UUID) (*sessionReading, error) {
+	tx, organization, err := db.ScopedTenant(ctx, sessionOwners)
+	if err != nil {
+		return nil, err
+	}
+	r, ids := &sessionReading{organization: organization}, []uuid.UUID{id}
+	r.queries = []db.Query{
+		db.FindInto(&r.rows, tx.Model(&Session{}).Select(sessionColumns).Where("sessions.id = ?", id)),
+		r.patientsOf(ids), r.addendaOf(ids), r.signaturesOf(ids),
+		db.Into(&r.staff, `
+			SELECT p.appointment_id, p.practitioner_id FROM sessions s
+			JOIN appointment_practitioners p ON p.organization_id = s.organization_id
+				AND p.appointment_id = s.appointment_id
+			WHERE s.organization_id = $1 AND s.id = ANY ($2::uuid[]) ORDER BY p.position`, organization, db.UUIDs(ids)),
+	}
+	return r, nil
+}
+
+// session returns the session that was read. The error is [ErrSessionNotFound].
+func (r *sessionReading) session() (Session, error) {
+	if len(r.rows) == 0 {
+		return Session{}, ErrSessionNotFound
+	}
+	return r.sessions()[0], nil
+}
+
+// readSessions returns a reading of sessions sorted by start. The first round trip reads the sessions and
+// their patients; for a worklist, whose conditions are expensive, only the sessions. Indexes:
+// sessions_by_start, sessions_unauthorized; for one patient session_patients_by_patient, for one
+// practitioner the primary key of appointment_practitioners.
+func (store) readSessions(
+	ctx context.Context, f SessionFilter, within Span, narrow narrowing,
+) (*sessionReading, error) {
 	tx, organization, err := db.ScopedTenant(ctx, sessionOwners)
 	if err != nil {
 		return nil, err
@@ -46,6 +93,23 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span, narro
 	if tx, err = narrow.apply(within.narrow(tx)); err != nil {
 		return nil, err
 	}
+	tx = f.Page.Apply(f.narrow(tx.Model(&Session{}), organization)).Session(&gorm.Session{})
+	r := &sessionReading{organization: organization}
+	r.queries = []db.Query{db.FindInto(&r.rows, tx.Select(sessionColumns))}
+	if narrow.isWorklist() {
+		return r, nil
+	}
+	handle, err := db.Handle(ctx)
+	r.queries = append(r.queries, db.FindInto(&r.patients,
+		handle.Table("(?) AS k", tx.Select("sessions.organization_id, sessions.id")).
+			Select("p.*, p.rounding AS rounding_method").
+			Joins(`CROSS JOIN LATERAL (SELECT * FROM session_patients t
+				WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) p`).Order("p.position")))
+	return r, err
+}
+
+// narrow applies the filter to a query of sessions, apart from its days, conflicts and page.
+func (f SessionFilter) narrow(tx *gorm.DB, organization uuid.UUID) *gorm.DB {
 	if f.AppointmentID != uuid.Nil {
 		tx = tx.Where("appointment_id = ?", f.AppointmentID)
 	}
@@ -72,11 +136,81 @@ func (s store) sessions(ctx context.Context, f SessionFilter, within Span, narro
 			WHERE p.organization_id = ? AND p.appointment_id = sessions.appointment_id
 				AND p.practitioner_id = ?)`, organization, f.PractitionerID)
 	}
-	rows, err := db.Find[Session](ctx, f.Page.Apply(tx))
-	if err != nil {
-		return nil, err
+	return tx
+}
+
+// ids returns the ids of the sessions that were read.
+func (r *sessionReading) ids() []uuid.UUID {
+	ids := make([]uuid.UUID, len(r.rows))
+	for i, row := range r.rows {
+		ids[i] = row.ID
 	}
-	return s.withParts(ctx, rows)
+	return ids
+}
+
+// authorizations returns the authorizations of the sessions that were read.
+func (r *sessionReading) authorizations() []uuid.UUID {
+	ids := make([]uuid.UUID, len(r.patients))
+	for i, p := range r.patients {
+		ids[i] = p.AuthorizationID
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(ids)
+}
+
+// parts returns the queries of practitioners and addenda, for sessions that were read by [store.readSessions].
+// OFFSET 0 as in [lookUp].
+func (r *sessionReading) parts() []db.Query {
+	appointments := make([]uuid.UUID, len(r.rows))
+	for i, row := range r.rows {
+		appointments[i] = row.AppointmentID
+	}
+	return []db.Query{r.addendaOf(r.ids()), db.Into(&r.staff, `
+		SELECT p.appointment_id, p.practitioner_id FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS k (id)) k
+		CROSS JOIN LATERAL (
+			SELECT * FROM appointment_practitioners t WHERE t.organization_id = $1 AND t.appointment_id = k.id OFFSET 0) p
+		ORDER BY p.position`, r.organization, db.UUIDs(appointments))}
+}
+
+// patientsOf returns the query of the patients of sessions.
+func (r *sessionReading) patientsOf(sessions []uuid.UUID) db.Query {
+	return db.Into(&r.patients, `
+		SELECT p.*, p.rounding AS rounding_method FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
+			SELECT * FROM session_patients t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) p
+		ORDER BY p.position`, r.organization, db.UUIDs(sessions))
+}
+
+// addendaOf returns the query of the addenda of sessions.
+func (r *sessionReading) addendaOf(sessions []uuid.UUID) db.Query {
+	return db.Into(&r.addenda, `
+		SELECT a.* FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
+			SELECT * FROM session_addenda t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) a
+		ORDER BY a.signed_at, a.id`, r.organization, db.UUIDs(sessions))
+}
+
+// sessions returns the sessions that were read, with their parts.
+func (r *sessionReading) sessions() []Session {
+	all, at := make([]Session, len(r.rows)), make(map[uuid.UUID]*Session, len(r.rows))
+	// An appointment has several sessions if all but one were voided.
+	ofAppointment := make(map[uuid.UUID][]*Session, len(r.rows))
+	for i, row := range r.rows {
+		all[i] = row.Session
+		all[i].Span = row.Span.utc()
+		at[row.ID] = &all[i]
+		ofAppointment[row.AppointmentID] = append(ofAppointment[row.AppointmentID], &all[i])
+	}
+	for _, p := range r.patients {
+		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.part())
+	}
+	for _, p := range r.staff {
+		for _, s := range ofAppointment[p.AppointmentID] {
+			s.Practitioners = append(s.Practitioners, p.PractitionerID)
+		}
+	}
+	for _, a := range r.addenda {
+		at[a.SessionID].Addenda = append(at[a.SessionID].Addenda, Addendum{a.ID, a.Text, a.SignedBy, a.SignedAt.UTC(), a.Hash})
+	}
+	return all
 }
 
 // sessionPatientRow is the row of a patient's part in a session.
@@ -136,27 +270,33 @@ func (store) sessionsOf(ctx context.Context, appointments []record.Key) (map[rec
 	return found, err
 }
 
-// versions returns the earlier versions of a session, oldest first. Index: the primary keys.
-func (store) versions(ctx context.Context, session uuid.UUID) ([]SessionVersion, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var rows []struct {
+// versionsReading reads the earlier versions of a session, oldest first.
+type versionsReading struct {
+	rows []struct {
 		SessionVersion
 		SessionID uuid.UUID
 		Staff     string
 	}
-	err = tx.Table("session_versions").Select("*, array_to_string(practitioner_ids, ' ') AS staff").
-		Where("session_id = ?", session).Order("version").Scan(&rows).Error
-	if err != nil {
-		return nil, err
+	patients []sessionPatientRow
+}
+
+// queries returns the queries of the versions, for one round trip. Index: the primary keys.
+func (r *versionsReading) queries(organization, session uuid.UUID) []db.Query {
+	return []db.Query{
+		db.Into(&r.rows, `SELECT *, array_to_string(practitioner_ids, ' ') AS staff FROM session_versions
+			WHERE organization_id = $1 AND session_id = $2 ORDER BY version`, organization, session),
+		db.Into(&r.patients, `SELECT *, rounding AS rounding_method FROM session_version_patients
+			WHERE organization_id = $1 AND session_id = $2 ORDER BY version, position`, organization, session),
 	}
-	found := make([]SessionVersion, len(rows))
-	for i, r := range rows {
-		found[i] = r.SessionVersion
-		found[i].ID, found[i].Span, found[i].ChangedAt = r.SessionID, r.Span.utc(), r.ChangedAt.UTC()
-		for _, id := range strings.Fields(r.Staff) {
+}
+
+// versions returns the versions that were read.
+func (r *versionsReading) versions() ([]SessionVersion, error) {
+	found := make([]SessionVersion, len(r.rows))
+	for i, row := range r.rows {
+		found[i] = row.SessionVersion
+		found[i].ID, found[i].Span, found[i].ChangedAt = row.SessionID, row.Span.utc(), row.ChangedAt.UTC()
+		for _, id := range strings.Fields(row.Staff) {
 			practitioner, err := uuid.Parse(id)
 			if err != nil {
 				return nil, err
@@ -164,68 +304,14 @@ func (store) versions(ctx context.Context, session uuid.UUID) ([]SessionVersion,
 			found[i].Practitioners = append(found[i].Practitioners, practitioner)
 		}
 	}
-	var patients []sessionPatientRow
-	err = tx.Table("session_version_patients").Select("*, rounding AS rounding_method").
-		Where("session_id = ?", session).Order("version, position").Scan(&patients).Error
-	for _, p := range patients {
+	for _, p := range r.patients {
 		for i := range found {
 			if found[i].Version == p.Version {
 				found[i].Patients = append(found[i].Patients, p.part())
 			}
 		}
 	}
-	return found, err
-}
-
-// withParts adds the patients, practitioners and addenda to sessions of one organization, in one round
-// trip. OFFSET 0 as in [lookUp].
-func (store) withParts(ctx context.Context, rows []Session) ([]Session, error) {
-	if len(rows) == 0 {
-		return rows, nil
-	}
-	at, ids := map[uuid.UUID]*Session{}, make([]uuid.UUID, len(rows))
-	// An appointment has several sessions if all but one were voided.
-	ofAppointment, appointments := map[uuid.UUID][]*Session{}, make([]uuid.UUID, len(rows))
-	for i := range rows {
-		rows[i].Span = rows[i].Span.utc()
-		ids[i], appointments[i] = rows[i].ID, rows[i].AppointmentID
-		at[ids[i]] = &rows[i]
-		ofAppointment[appointments[i]] = append(ofAppointment[appointments[i]], &rows[i])
-	}
-	var patients []sessionPatientRow
-	var staff []struct{ AppointmentID, PractitionerID uuid.UUID }
-	var addenda []struct {
-		SessionID uuid.UUID
-		Addendum
-	}
-	organization := rows[0].OrganizationID
-	err := db.ReadAll(ctx, db.Into(&patients, `
-		SELECT p.*, p.rounding AS rounding_method FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
-			SELECT * FROM session_patients t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) p
-		ORDER BY p.position`, organization, db.UUIDs(ids)), db.Into(&staff, `
-		SELECT p.appointment_id, p.practitioner_id FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS k (id)) k
-		CROSS JOIN LATERAL (
-			SELECT * FROM appointment_practitioners t WHERE t.organization_id = $1 AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`, organization, db.UUIDs(appointments)), db.Into(&addenda, `
-		SELECT a.* FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
-			SELECT * FROM session_addenda t WHERE t.organization_id = $1 AND t.session_id = k.id OFFSET 0) a
-		ORDER BY a.signed_at, a.id`, organization, db.UUIDs(ids)))
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range patients {
-		at[p.SessionID].Patients = append(at[p.SessionID].Patients, p.part())
-	}
-	for _, p := range staff {
-		for _, s := range ofAppointment[p.AppointmentID] {
-			s.Practitioners = append(s.Practitioners, p.PractitionerID)
-		}
-	}
-	for _, a := range addenda {
-		a.SignedAt = a.SignedAt.UTC()
-		at[a.SessionID].Addenda = append(at[a.SessionID].Addenda, a.Addendum)
-	}
-	return rows, nil
+	return found, nil
 }
 
 // addendumRow is the row of an addendum.

@@ -15,28 +15,30 @@ type clocked struct {
 	Clocking
 }
 
-// clockings returns the service codes and the clocking of the appointments of sessions, by appointment.
-// Index: the primary keys.
-func (store) clockings(ctx context.Context, sessions []Session) (map[uuid.UUID]clocked, error) {
-	tx, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]uuid.UUID, len(sessions))
-	for i, s := range sessions {
+// clockings returns a reading of the service codes and the clocking of the appointments of the sessions that
+// were read, by appointment. OFFSET 0 as in [lookUp]. Index: the primary keys.
+func (r *sessionReading) clockings() db.Reading[map[uuid.UUID]clocked] {
+	ids := make([]uuid.UUID, len(r.rows))
+	for i, s := range r.rows {
 		ids[i] = s.AppointmentID
 	}
 	var rows []clocked
-	err = tx.Table("appointments AS a").
-		Select("a.id AS appointment_id, a.clocked_in_at, a.clock_in_latitude, a.clock_in_longitude, a.clocked_out_at, "+
-			"a.clock_out_latitude, a.clock_out_longitude, (SELECT min(p.code) FROM appointment_patients p "+
-			"WHERE p.organization_id = a.organization_id AND p.appointment_id = a.id) AS code").
-		Where("a.organization_id = ? AND a.id IN ?", organization, ids).Scan(&rows).Error
-	found := make(map[uuid.UUID]clocked, len(rows))
-	for _, r := range rows {
-		found[r.AppointmentID] = r
+	return db.Reading[map[uuid.UUID]clocked]{
+		Queries: []db.Query{db.Into(&rows, `
+			SELECT a.id AS appointment_id, a.clocked_in_at, a.clock_in_latitude, a.clock_in_longitude, a.clocked_out_at,
+				a.clock_out_latitude, a.clock_out_longitude, (SELECT min(p.code) FROM appointment_patients p
+					WHERE p.organization_id = a.organization_id AND p.appointment_id = a.id) AS code
+			FROM unnest($2::uuid[]) AS k (id)
+			CROSS JOIN LATERAL (SELECT * FROM appointments t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) a`,
+			r.organization, db.UUIDs(ids))},
+		Value: func(context.Context) (map[uuid.UUID]clocked, error) {
+			found := make(map[uuid.UUID]clocked, len(rows))
+			for _, row := range rows {
+				found[row.AppointmentID] = row
+			}
+			return found, nil
+		},
 	}
-	return found, err
 }
 
 // addTo adds the columns of the clocking.

@@ -32,6 +32,8 @@ type Service struct {
 	sealSignal chan struct{}  // signals the sealer after a commit
 	attempts   attemptCounter // of callers without an organization
 	diskQueue  *DiskQueue     // nil: events that the database does not accept are refused
+	observe    func(recorded []trail.Event)
+	anchors    Anchors
 }
 
 // Dependencies are the dependencies of the service.
@@ -43,13 +45,20 @@ type Dependencies struct {
 	// DiskQueue is the queue of [Service.Note] for events that the database does not accept; nil: they
 	// are refused.
 	DiskQueue *DiskQueue
+	// Observe is called with events after they are recorded or queued on disk, also with denials that are
+	// only counted. It must return quickly. It may be nil.
+	Observe func(recorded []trail.Event)
+	Anchors Anchors // may be the zero value
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
-		diskQueue: d.DiskQueue,
+		diskQueue: d.DiskQueue, anchors: d.Anchors, observe: d.Observe,
+	}
+	if s.observe == nil {
+		s.observe = func([]trail.Event) {}
 	}
 	s.notes = s.newNotes(d.Metrics)
 	return s

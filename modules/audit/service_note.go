@@ -39,7 +39,8 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 			return noted, nil
 		}
 		requests := batch.All()
-		events, refused := s.attempts.separate(slices.Concat(requests...))
+		all := slices.Concat(requests...)
+		events, refused := s.attempts.separate(all)
 		rows, badEvent := eventRows(events)
 		if badEvent != nil {
 			return nil, badEvent
@@ -47,10 +48,13 @@ func (s *Service) newNotes(metrics *command.Metrics) *command.Queue[[]trail.Even
 		for key, count := range refused {
 			s.attempts.add(key, count)
 		}
-		if len(rows) == 0 {
-			return make([]struct{}, len(requests)), nil
+		if len(rows) > 0 {
+			if err := s.queueOnDisk(rows, err); err != nil {
+				return make([]struct{}, len(requests)), err
+			}
 		}
-		return make([]struct{}, len(requests)), s.queueOnDisk(rows, err)
+		s.observe(all)
+		return make([]struct{}, len(requests)), nil
 	})
 }
 

@@ -21,15 +21,21 @@ import (
 // Errors are database errors or bugs: an event without an action, an outcome or a time, or a
 // value that is not a JSON object.
 func (s *Service) Record(ctx context.Context, events []trail.Event) error {
-	events, refused := s.attempts.separate(events)
-	rows, err := eventRows(events)
+	stored, refused := s.attempts.separate(events)
+	rows, err := eventRows(stored)
 	if err != nil {
 		return err
 	}
-	if err := s.store.addAttempts(ctx, refused); err != nil || len(rows) == 0 {
+	if err := s.store.addAttempts(ctx, refused); err != nil || len(events) == 0 {
 		return err
 	}
-	if err := db.AfterCommit(ctx, func(context.Context) { s.signalSealer() }); err != nil {
+	err = db.AfterCommit(ctx, func(context.Context) {
+		s.observe(events)
+		if len(rows) > 0 {
+			s.signalSealer()
+		}
+	})
+	if err != nil || len(rows) == 0 {
 		return err
 	}
 	return s.store.insert(ctx, rows)

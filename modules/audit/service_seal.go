@@ -6,8 +6,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"omnirapeutic/platform/db"
 )
 
@@ -79,16 +77,4 @@ func (s *Service) Backlog(ctx context.Context) (Backlog, error) {
 	return db.Snapshot(ctx, s.database, "audit.backlog", func(ctx context.Context) (Backlog, error) {
 		return s.store.backlog(ctx)
 	}, db.AllOrganizations())
-}
-
-// LogHeads logs the last position and hash of each chain, and returns the number of chains. A
-// rewritten chain can be detected by comparison with a log on another machine.
-func (s *Service) LogHeads(ctx context.Context) (int64, error) {
-	heads, err := db.Snapshot(ctx, s.database, "audit.heads", s.store.heads, db.AllOrganizations())
-	for _, h := range heads {
-		s.logger.WithFields(logrus.Fields{
-			"event": "audit_head", "organization_id": h.OrganizationID, "position": h.Position, "hash": h.Hash.String(),
-		}).Info("head of the audit trail")
-	}
-	return int64(len(heads)), err
 }

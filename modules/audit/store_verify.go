@@ -94,6 +94,23 @@ func (store) lastSeal(ctx context.Context, organization uuid.UUID, upTo int64) (
 	})
 }
 
+// hashAt returns the hash at a position: of the seal, or of the checkpoint that has replaced it. It returns
+// "" if there is neither. Indexes: the primary keys.
+func (store) hashAt(ctx context.Context, organization uuid.UUID, position int64) (string, error) {
+	var found string
+	return found, db.Read(ctx, db.Query{
+		Statement: `SELECT hash FROM audit_seals WHERE organization_id = $1 AND position = $2
+			UNION SELECT hash FROM audit_checkpoints WHERE organization_id = $1 AND position = $2`,
+		Arguments: []any{organization, position},
+		Row: func(scan func(targets ...any) error) error {
+			var hash Hash
+			err := scan(&hash)
+			found = hash.String()
+			return err
+		},
+	})
+}
+
 // links streams the links of a section, in the order of their positions. The link is valid until row
 // returns. Indexes: the primary keys.
 func (store) links(ctx context.Context, organization uuid.UUID, of section, row func(*link)) error {

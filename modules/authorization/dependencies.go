@@ -24,6 +24,9 @@ type Directory interface {
 	// WeekStarts returns the first day of the week of each insurance's payer. organizations[i] is
 	// the organization of insurances[i].
 	WeekStarts(ctx context.Context, organizations, insurances []uuid.UUID) ([]time.Weekday, error)
+	// WeekStartsOf returns a reading of the first days of the week of insurances' payers in the caller's
+	// organization, by insurance, in the transaction of the context.
+	WeekStartsOf(ctx context.Context, insurances db.Subquery) (db.Reading[map[uuid.UUID]time.Weekday], error)
 	// InsurancesOf returns the insurances of a payer, in the caller's organization.
 	InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 )
 
 // ConsumedUnits are the units that the ledger counts as consumed for an appointment, net of
@@ -16,19 +17,32 @@ type ConsumedUnits struct {
 	Units           int
 }
 
-// ByID returns authorizations of the caller's organization by their ids, in the transaction of the
-// context. It omits unknown ids.
-func (s *ReportService) ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Authorization, error) {
-	found, err := s.store.byID(ctx, ids)
-	all := make(map[uuid.UUID]Authorization, len(found))
-	for _, a := range found {
-		all[a.ID] = a
-	}
-	return all, err
+// ByID returns a reading of authorizations of the caller's organization by their ids, in the transaction of
+// the context. It omits unknown ids.
+func (s *ReportService) ByID(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]Authorization], error) {
+	var found []Authorization
+	q, err := s.store.byID(ctx, ids, &found)
+	return db.Reading[map[uuid.UUID]Authorization]{
+		Queries: []db.Query{q},
+		Value: func(context.Context) (map[uuid.UUID]Authorization, error) {
+			all := make(map[uuid.UUID]Authorization, len(found))
+			for _, a := range found {
+				all[a.ID] = a
+			}
+			return all, nil
+		},
+	}, err
 }
 
-// ConsumedUnits returns the consumed units of the caller's organization on the service dates from and
-// to, both included, in the transaction of the context.
-func (s *ReportService) ConsumedUnits(ctx context.Context, from, to calendar.Date) ([]ConsumedUnits, error) {
-	return s.store.consumedUnits(ctx, from, to)
+// ConsumedUnits returns a reading of the consumed units of the caller's organization on the service dates
+// from and to, both included, in the transaction of the context.
+func (s *ReportService) ConsumedUnits(
+	ctx context.Context, from, to calendar.Date,
+) (db.Reading[[]ConsumedUnits], error) {
+	var found []ConsumedUnits
+	q, err := s.store.consumedUnits(ctx, from, to, &found)
+	return db.Reading[[]ConsumedUnits]{
+		Queries: []db.Query{q},
+		Value:   func(context.Context) ([]ConsumedUnits, error) { return found, nil },
+	}, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/db"
 )
 
 // ExceededCap is a cap that consumed units exceed. Caps limit bookings, but worked time is always
@@ -24,23 +25,22 @@ type ExceededCap struct {
 // and to. They are sorted by authorization, period and first day.
 func (s *ReportService) ExceededCaps(
 	ctx context.Context, authorizations []uuid.UUID, from, to calendar.Date,
-) ([]ExceededCap, error) {
-	capped, err := s.store.capped(ctx, authorizations, from, to)
-	if err != nil || len(capped) == 0 {
-		return nil, err
-	}
-	weekStarts, err := s.weekStarts(ctx, capped)
+) (db.Reading[[]ExceededCap], error) {
+	r, err := s.store.capped(ctx, authorizations, from, to)
 	if err != nil {
-		return nil, err
+		return db.Reading[[]ExceededCap]{}, err
 	}
-	consumed, err := s.store.consumedByDate(ctx, capped)
-	if err != nil {
-		return nil, err
-	}
-	var all []ExceededCap
-	for i, a := range capped {
-		a.UnitsByDate = consumed[a.ID]
-		all = append(all, account{Authorization: a, weekStart: weekStarts[i]}.exceeded()...)
-	}
-	return slices.Clip(all), nil
+	weekStarts, err := s.Directory.WeekStartsOf(ctx, r.insurances)
+	return db.Reading[[]ExceededCap]{
+		Queries: append(r.queries, weekStarts.Queries...),
+		Value: func(ctx context.Context) ([]ExceededCap, error) {
+			days, err := weekStarts.Value(ctx)
+			var all []ExceededCap
+			for _, a := range r.accounts() {
+				a.weekStart = a.firstWeekday(days)
+				all = append(all, a.exceeded()...)
+			}
+			return slices.Clip(all), err
+		},
+	}, err
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
 )
 
 // ReportService computes reports on authorizations.
@@ -25,45 +27,49 @@ func (s *ReportService) Utilization(ctx context.Context, f Filter) ([]Utilizatio
 	})
 }
 
-// utilizations computes the reports of the authorizations, in their order.
+// utilizations computes the reports of the authorizations, in their order, in one round trip.
 func (s *ReportService) utilizations(ctx context.Context, of []Authorization, at Moment) ([]Utilization, error) {
-	seen, err := s.store.activities(ctx, of, at)
-	if err != nil {
-		return nil, err
+	if len(of) == 0 {
+		return []Utilization{}, nil
 	}
-	weekStarts, err := s.weekStarts(ctx, of)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Utilization, len(of))
-	for i, a := range of {
-		all[i] = a.utilizationOn(at.Today, seen[i], weekStarts[i])
-	}
-	return all, nil
-}
-
-// weekStarts returns the first day of the week of each authorization's payer, in their order.
-func (s *ReportService) weekStarts(ctx context.Context, of []Authorization) ([]time.Weekday, error) {
-	starts := make([]time.Weekday, len(of)) // Sunday without an insurance
-	var indexes []int
-	var organizations, insurances []uuid.UUID
-	for i, a := range of {
+	activities := s.store.activities(of, at)
+	var insurances []uuid.UUID
+	for _, a := range of {
 		if a.Caps.Week != nil && a.InsuranceID != nil {
-			indexes = append(indexes, i)
-			organizations, insurances = append(organizations, a.OrganizationID), append(insurances, *a.InsuranceID)
+			insurances = append(insurances, *a.InsuranceID)
 		}
 	}
-	if len(indexes) == 0 {
-		return starts, nil
-	}
-	days, err := s.Directory.WeekStarts(ctx, organizations, insurances)
+	weekStarts, err := s.Directory.WeekStartsOf(ctx, db.Subquery{
+		Statement: "SELECT unnest($1::uuid[])", Arguments: []any{db.UUIDs(insurances)},
+	})
 	if err != nil {
 		return nil, err
 	}
-	for n, i := range indexes {
-		starts[i] = days[n]
+	queries := activities.Queries
+	if len(insurances) > 0 {
+		queries = append(queries, weekStarts.Queries...)
 	}
-	return starts, nil
+	if err := db.ReadAll(ctx, queries...); err != nil {
+		return nil, err
+	}
+	seen, err := activities.Value(ctx)
+	if err != nil {
+		return nil, err
+	}
+	days, err := weekStarts.Value(ctx)
+	all := make([]Utilization, len(of))
+	for i, a := range of {
+		all[i] = a.utilizationOn(at.Today, seen[i], a.firstWeekday(days))
+	}
+	return all, err
+}
+
+// firstWeekday returns the first day of the week of the authorization's payer: Sunday without an insurance.
+func (a Authorization) firstWeekday(ofInsurances map[uuid.UUID]time.Weekday) time.Weekday {
+	if a.InsuranceID == nil {
+		return time.Sunday
+	}
+	return ofInsurances[*a.InsuranceID]
 }
 
 // Totals has sums over authorizations, in units.

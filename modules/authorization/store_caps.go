@@ -9,53 +9,62 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// capped returns authorizations with caps, sorted by id: of those given, or, with nil, of all that
-// include one of the days from and to. Indexes: the primary key, authorizations_by_end.
-func (store) capped(ctx context.Context, ids []uuid.UUID, from, to calendar.Date) ([]Authorization, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tx = tx.Model(&Authorization{}).Where("num_nonnulls(cap_day, cap_week, cap_month, cap_total) > 0")
-	if ids != nil {
-		tx = tx.Where("id IN ?", ids)
-	} else {
-		tx = tx.Where("start_date <= ? AND end_date >= ?", to, from)
-	}
-	var found []Authorization
-	return found, tx.Order("id").Find(&found).Error
+// cappedReading reads authorizations with caps, and their consumed units by service date.
+type cappedReading struct {
+	queries    []db.Query
+	insurances db.Subquery     // of the authorizations with a cap by week
+	found      []Authorization // with their caps and dates, sorted by id
+	consumed   []consumedOnDate
 }
 
-// consumedByDate returns the consumed units of authorizations by service date. Index: the primary
-// key of unit_reservations.
-func (store) consumedByDate(ctx context.Context, of []Authorization) (map[uuid.UUID]UnitsByDate, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
+type consumedOnDate struct {
+	AuthorizationID uuid.UUID
+	ServiceDate     calendar.Date
+	Units           int
+}
+
+// capped reads authorizations with caps: of those given, or, with nil, of all that include one of the
+// days from and to. OFFSET 0 makes the units of each authorization an index look-up. Indexes: the primary
+// keys, authorizations_by_end.
+func (store) capped(ctx context.Context, ids []uuid.UUID, from, to calendar.Date) (*cappedReading, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
-		return nil, err
+		return &cappedReading{}, err
 	}
-	ids := make([]uuid.UUID, len(of))
-	for i, a := range of {
-		ids[i] = a.ID
+	r := &cappedReading{}
+	which, arguments := "a.id = ANY ($2::uuid[])", []any{organization, db.UUIDs(ids)}
+	if ids == nil {
+		which, arguments = "a.start_date <= $2::date AND a.end_date >= $3::date", []any{organization, to, from}
 	}
-	var rows []struct {
-		AuthorizationID uuid.UUID
-		ServiceDate     calendar.Date
-		Units           int
+	condition := ` WHERE a.organization_id = $1 AND ` + which +
+		` AND num_nonnulls(a.cap_day, a.cap_week, a.cap_month, a.cap_total) > 0`
+	r.insurances = db.Subquery{
+		Statement: "SELECT a.insurance_id FROM authorizations a" + condition +
+			" AND a.cap_week IS NOT NULL AND a.insurance_id IS NOT NULL",
+		Arguments: arguments,
 	}
-	err = tx.Raw(`
-		SELECT authorization_id, service_date, sum(consumed_units) AS units FROM unit_reservations
-		WHERE organization_id = $1 AND authorization_id = ANY ($2::uuid[]) AND consumed_units > 0
-		GROUP BY authorization_id, service_date`, organization, db.UUIDs(ids)).Scan(&rows).Error
-	found := make(map[uuid.UUID]UnitsByDate, len(of))
-	for _, r := range rows {
-		if found[r.AuthorizationID] == nil {
-			found[r.AuthorizationID] = UnitsByDate{}
-		}
-		found[r.AuthorizationID][r.ServiceDate] = r.Units
+	r.queries = []db.Query{
+		db.Into(&r.found, `
+			SELECT a.organization_id, a.id, a.insurance_id, a.start_date, a.end_date, a.cap_day, a.cap_week, a.cap_month,
+				a.cap_total FROM authorizations a`+condition+` ORDER BY a.id`, arguments...),
+		db.Into(&r.consumed, `
+			SELECT a.id AS authorization_id, r.service_date, r.units FROM authorizations a CROSS JOIN LATERAL (
+				SELECT t.service_date, sum(t.consumed_units) AS units FROM unit_reservations t
+				WHERE t.organization_id = a.organization_id AND t.authorization_id = a.id AND t.consumed_units > 0
+				GROUP BY t.service_date OFFSET 0) r`+condition, arguments...),
 	}
-	return found, err
+	return r, nil
+}
+
+// accounts returns the accounts that were read, without the first days of their weeks.
+func (r *cappedReading) accounts() []account {
+	accounts, at := make([]account, len(r.found)), make(map[uuid.UUID]int, len(r.found))
+	for i, a := range r.found {
+		a.UnitsByDate = UnitsByDate{}
+		accounts[i], at[a.ID] = account{Authorization: a}, i
+	}
+	for _, c := range r.consumed {
+		accounts[at[c.AuthorizationID]].UnitsByDate[c.ServiceDate] = c.Units
+	}
+	return accounts
 }

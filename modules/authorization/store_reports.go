@@ -8,15 +8,12 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// activities returns the activity of each authorization, in their order, in one statement. Indexes:
+// activities returns a reading of the activity of each authorization, in their order, in one statement. Indexes:
 // unit_entries_pkey, only for authorizations in force, and unit_reservations_open_oldest_first.
 //
 // There is no index of consumed units by service date: every booking would have to update it, while
 // a page reads only the entries of its own authorizations.
-func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]activity, error) {
-	if len(of) == 0 {
-		return nil, nil
-	}
+func (store) activities(of []Authorization, at Moment) db.Reading[[]activity] {
 	columns := db.Columns(of, func(v *db.Values, a Authorization) {
 		window, ok := a.recentWindow(at.Today)
 		if !ok || a.Used == 0 {
@@ -28,7 +25,7 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 		Recent     int
 		LastBooked calendar.Date
 	}
-	err := db.Read(ctx, db.Into(&rows, `
+	query := db.Into(&rows, `
 		SELECT
 			coalesce((
 				SELECT sum(CASE e.kind WHEN 'consume' THEN e.units ELSE -e.units END) FROM unit_entries e
@@ -38,18 +35,17 @@ func (store) activities(ctx context.Context, of []Authorization, at Moment) ([]a
 				WHERE r.organization_id = k.organization_id AND r.authorization_id = k.id
 					AND `+openSQL("r", "$2")+`) AS last_booked
 		FROM unnest($3::uuid[], $4::uuid[], $5::text[]::date[]) WITH ORDINALITY AS k (organization_id, id, first, index)
-		ORDER BY k.index`, append([]any{at.Today, at.Now}, columns...)...))
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) != len(of) {
-		return nil, fmt.Errorf("authorization: %d rows of activity instead of %d", len(rows), len(of))
-	}
-	seen := make([]activity, len(rows))
-	for i, r := range rows {
-		seen[i] = activity{r.Recent, r.LastBooked}
-	}
-	return seen, nil
+		ORDER BY k.index`, append([]any{at.Today, at.Now}, columns...)...)
+	return db.Reading[[]activity]{Queries: []db.Query{query}, Value: func(context.Context) ([]activity, error) {
+		if len(rows) != len(of) {
+			return nil, fmt.Errorf("authorization: %d rows of activity instead of %d", len(rows), len(of))
+		}
+		seen := make([]activity, len(rows))
+		for i, r := range rows {
+			seen[i] = activity{r.Recent, r.LastBooked}
+		}
+		return seen, nil
+	}}
 }
 
 // totals returns the sums over the authorizations that match the filter. It ignores the filter's

@@ -17,9 +17,9 @@ import (
 
 // Sessions provides delivered sessions.
 type Sessions interface {
-	// Delivered returns the sessions on service dates, and the ones with the ids, in the transaction of
-	// the context.
-	Delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) ([]appointments.Delivered, error)
+	// Delivered returns a reading of the sessions on service dates, and of the ones with the ids, in the
+	// transaction of the context.
+	Delivered(ctx context.Context, from, to calendar.Date, ids []uuid.UUID) (*appointments.DeliveredReading, error)
 	// SetExported marks sessions as exported, or with nil as not exported, in the transaction of the
 	// context.
 	SetExported(ctx context.Context, sessions []uuid.UUID, at *time.Time) error
@@ -30,17 +30,18 @@ type Sessions interface {
 
 // Authorizations provides authorizations and their ledger.
 type Authorizations interface {
-	// ByID returns authorizations, in the transaction of the context.
-	ByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]authorization.Authorization, error)
-	// ConsumedUnits returns the consumed units on service dates, in the transaction of the context.
-	ConsumedUnits(ctx context.Context, from, to calendar.Date) ([]authorization.ConsumedUnits, error)
+	// ByID returns a reading of authorizations, in the transaction of the context.
+	ByID(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]authorization.Authorization], error)
+	// ConsumedUnits returns a reading of the consumed units on service dates, in the transaction of the context.
+	ConsumedUnits(ctx context.Context, from, to calendar.Date) (db.Reading[[]authorization.ConsumedUnits], error)
 }
 
 // Directory provides the master data of claims.
 type Directory interface {
-	// ClaimData returns the data for claims of patients under insurances, in the transaction of the
-	// context.
-	ClaimData(ctx context.Context, patients, insurances []uuid.UUID) (directory.ClaimData, error)
+	// ClaimData returns a reading of the data that concerns all patients, in the transaction of the context.
+	ClaimData(ctx context.Context) (db.Reading[directory.ClaimData], error)
+	// PatientClaimData returns a reading of the data of patients, in the transaction of the context.
+	PatientClaimData(ctx context.Context, patients []uuid.UUID) (db.Reading[directory.ClaimData], error)
 }
 
 // Dependencies are the dependencies of the service. Tests provide their own clock and ids.

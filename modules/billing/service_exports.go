@@ -114,16 +114,19 @@ func (s *Service) ExportByID(ctx context.Context, id uuid.UUID) (Export, error) 
 // [ErrExportNotFound].
 func (s *Service) FileOf(ctx context.Context, export uuid.UUID, format Format) (Export, error) {
 	return db.Snapshot(ctx, s.Database, "billing.file", func(ctx context.Context) (Export, error) {
-		e, err := s.store.export(ctx, export)
+		file, err := s.store.file(ctx, export, format)
 		if err != nil {
 			return Export{}, err
 		}
-		f, err := s.store.file(ctx, export, format)
+		e, claims, err := s.withClaims(ctx, export, file.Queries...)
+		if err != nil {
+			return Export{}, err
+		}
+		f, err := file.Value(ctx)
 		if err != nil {
 			return Export{}, err
 		}
 		e.Files = []File{f}
-		claims, err := s.store.claims(ctx, export)
 		for _, c := range claims {
 			trail.Show(ctx, trail.Subject{Type: subjectClaim, ID: c.ID, PatientID: c.PatientID})
 		}
@@ -134,15 +137,30 @@ func (s *Service) FileOf(ctx context.Context, export uuid.UUID, format Format) (
 // Claims returns the claims of an export with their lines. The error is [ErrExportNotFound].
 func (s *Service) Claims(ctx context.Context, export uuid.UUID) ([]Claim, error) {
 	return db.Snapshot(ctx, s.Database, "billing.claims", func(ctx context.Context) ([]Claim, error) {
-		if _, err := s.store.export(ctx, export); err != nil {
-			return nil, err
-		}
-		claims, err := s.store.claims(ctx, export)
+		_, claims, err := s.withClaims(ctx, export)
 		for _, c := range claims {
 			trail.Show(ctx, trail.Subject{Type: subjectClaim, ID: c.ID, PatientID: c.PatientID})
 		}
 		return claims, err
 	})
+}
+
+// withClaims returns an export and its claims, in one round trip with other queries. The error is
+// [ErrExportNotFound].
+func (s *Service) withClaims(ctx context.Context, export uuid.UUID, with ...db.Query) (Export, []Claim, error) {
+	r, err := s.store.readExport(ctx, export)
+	if err != nil {
+		return Export{}, nil, err
+	}
+	claims, err := s.store.claims(ctx, export)
+	if err != nil {
+		return Export{}, nil, err
+	}
+	if err := db.ReadAll(ctx, slices.Concat(r.queries, claims.queries, with)...); err != nil {
+		return Export{}, nil, err
+	}
+	e, err := r.export()
+	return e, claims.claims(), err
 }
 
 const (

@@ -11,11 +11,15 @@ import (
 // the lines of these days.
 func (s *Service) Reconcile(ctx context.Context, from, to calendar.Date) (Reconciliation, error) {
 	return db.Snapshot(ctx, s.Database, "billing.reconcile", func(ctx context.Context) (Reconciliation, error) {
-		b, err := s.load(ctx, from, to)
+		units, err := s.Authorizations.ConsumedUnits(ctx, from, to)
 		if err != nil {
 			return Reconciliation{}, err
 		}
-		consumed, err := s.Authorizations.ConsumedUnits(ctx, from, to)
+		b, err := s.load(ctx, from, to, units.Queries...)
+		if err != nil {
+			return Reconciliation{}, err
+		}
+		consumed, err := units.Value(ctx)
 		if err != nil {
 			return Reconciliation{}, err
 		}

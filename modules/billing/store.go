@@ -129,23 +129,47 @@ func (store) lastNumber(ctx context.Context) (number int, err error) {
 	return number, err
 }
 
-// export returns an export with the hashes of its files. Index: the primary keys.
-func (store) export(ctx context.Context, id uuid.UUID) (Export, error) {
-	tx, _, err := db.Tenant(ctx)
+// export returns an export with the hashes of its files, in one round trip.
+func (s store) export(ctx context.Context, id uuid.UUID) (Export, error) {
+	r, err := s.readExport(ctx, id)
 	if err != nil {
 		return Export{}, err
 	}
-	tx = tx.Session(&gorm.Session{})
-	var e Export
-	err = tx.Where("id = ?", id).Take(&e).Error
-	if db.IsNotFound(err) {
+	if err := db.ReadAll(ctx, r.queries...); err != nil {
+		return Export{}, err
+	}
+	return r.export()
+}
+
+// exportReading reads an export with the hashes of its files.
+type exportReading struct {
+	queries []db.Query
+	rows    []Export
+	files   []fileRow
+}
+
+// readExport returns a reading of an export. Index: the primary keys.
+func (store) readExport(ctx context.Context, id uuid.UUID) (*exportReading, error) {
+	_, organization, err := db.Tenant(ctx)
+	r := &exportReading{}
+	r.queries = []db.Query{
+		db.Into(&r.rows, "SELECT * FROM billing_exports WHERE organization_id = $1 AND id = $2", organization, id),
+		db.Into(&r.files, `SELECT format, hash FROM billing_files WHERE organization_id = $1 AND export_id = $2
+			ORDER BY format`, organization, id),
+	}
+	return r, err
+}
+
+// export returns the export that was read. The error is [ErrExportNotFound].
+func (r *exportReading) export() (Export, error) {
+	if len(r.rows) == 0 {
 		return Export{}, ErrExportNotFound
 	}
-	if err != nil {
-		return Export{}, err
+	e := r.rows[0].utc()
+	for _, f := range r.files {
+		e.Files = append(e.Files, File{Format: f.Format, Hash: f.Hash})
 	}
-	err = tx.Table("billing_files").Select("format, hash").Where("export_id = ?", id).Order("format").Scan(&e.Files).Error
-	return e.utc(), err
+	return e, nil
 }
 
 func (e Export) utc() Export {
@@ -167,8 +191,8 @@ func (store) exports(ctx context.Context, payer uuid.UUID, page db.Keyset) ([]Ex
 	if payer != uuid.Nil {
 		narrowed = tx.Where("payer_id = ?", payer)
 	}
-	var found []Export
-	if err := page.Apply(narrowed).Find(&found).Error; err != nil || len(found) == 0 {
+	found, err := db.Find[Export](ctx, page.Apply(narrowed))
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	at, ids := map[uuid.UUID]*Export{}, make([]uuid.UUID, len(found))
@@ -176,26 +200,29 @@ func (store) exports(ctx context.Context, payer uuid.UUID, page db.Keyset) ([]Ex
 		found[i] = found[i].utc()
 		ids[i], at[found[i].ID] = found[i].ID, &found[i]
 	}
-	var files []fileRow
-	err = tx.Select("export_id", "format", "hash").Where("export_id IN ?", ids).Order("format").Find(&files).Error
+	files, err := db.Find[fileRow](ctx, tx.Select("export_id", "format", "hash").Where("export_id IN ?", ids).
+		Order("format"))
 	for _, f := range files {
 		at[f.ExportID].Files = append(at[f.ExportID].Files, File{Format: f.Format, Hash: f.Hash})
 	}
 	return found, err
 }
 
-// file returns a file of an export. Index: the primary key.
-func (store) file(ctx context.Context, export uuid.UUID, format Format) (File, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return File{}, err
-	}
-	var f fileRow
-	err = tx.Where("export_id = ? AND format = ?", export, format).Take(&f).Error
-	if db.IsNotFound(err) {
-		return File{}, ErrExportNotFound
-	}
-	return File{f.Format, f.Content, f.Hash}, err
+// file returns a reading of a file of an export. The error is [ErrExportNotFound]. Index: the primary key.
+func (store) file(ctx context.Context, export uuid.UUID, format Format) (db.Reading[File], error) {
+	_, organization, err := db.Tenant(ctx)
+	var rows []fileRow
+	return db.Reading[File]{
+		Queries: []db.Query{db.Into(&rows,
+			"SELECT * FROM billing_files WHERE organization_id = $1 AND export_id = $2 AND format = $3",
+			organization, export, format)},
+		Value: func(context.Context) (File, error) {
+			if len(rows) == 0 {
+				return File{}, ErrExportNotFound
+			}
+			return File{rows[0].Format, rows[0].Content, rows[0].Hash}, nil
+		},
+	}, err
 }
 
 func (store) retract(ctx context.Context, e Export) error {

@@ -9,68 +9,81 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// ofClaims selects claims with the state of their exports.
+// ofClaims joins claims with their exports.
 const ofClaims = `
-	SELECT c.*, e.retracted_at IS NOT NULL AS retracted FROM billing_claims c
+	FROM billing_claims c
 	JOIN billing_exports e ON e.organization_id = c.organization_id AND e.id = c.export_id
 	WHERE c.organization_id = $1 AND `
 
-// claimsOf returns the claims with a line on the service dates or of the sessions, with all their
-// lines, oldest first. Indexes: billing_lines_by_date, billing_lines_by_session, the primary keys.
-func (s store) claimsOf(ctx context.Context, from, to calendar.Date, sessions []uuid.UUID) ([]Claim, error) {
-	return s.selectClaims(ctx, `c.id IN (
-		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.service_date BETWEEN $2::date AND $3::date
-		UNION
-		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.session_id = ANY ($4::uuid[]))
-		ORDER BY e.number, c.position`, from, to, db.UUIDs(sessions))
+// claimsReading reads claims with their lines, in one round trip.
+type claimsReading struct {
+	queries []db.Query
+	rows    []claimRow
+	lines   []lineRow
 }
 
-// claims returns the claims of an export in their order. Index: billing_claims_by_export.
-func (s store) claims(ctx context.Context, export uuid.UUID) ([]Claim, error) {
-	return s.selectClaims(ctx, "c.export_id = $2 ORDER BY c.position", export)
+// claimsOf returns a reading of the claims with a line on the service dates or of the sessions, with all
+// their lines, oldest first. Indexes: billing_lines_by_date, billing_lines_by_session, the primary keys.
+func (store) claimsOf(ctx context.Context, from, to calendar.Date, sessions []uuid.UUID) (*claimsReading, error) {
+	return readClaims(ctx, `c.id IN (
+		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.service_date BETWEEN $2::date AND $3::date
+		UNION
+		SELECT l.claim_id FROM billing_lines l WHERE l.organization_id = $1 AND l.session_id = ANY ($4::uuid[]))`,
+		from, to, db.UUIDs(sessions))
+}
+
+// claims returns a reading of the claims of an export in their order. Index: billing_claims_by_export.
+func (store) claims(ctx context.Context, export uuid.UUID) (*claimsReading, error) {
+	return readClaims(ctx, "c.export_id = $2", export)
 }
 
 // claim returns a claim. Index: the primary key.
-func (s store) claim(ctx context.Context, id uuid.UUID) (Claim, error) {
-	found, err := s.selectClaims(ctx, "c.id = $2", id)
-	if err == nil && len(found) == 0 {
-		err = ErrClaimNotFound
-	}
+func (store) claim(ctx context.Context, id uuid.UUID) (Claim, error) {
+	r, err := readClaims(ctx, "c.id = $2", id)
 	if err != nil {
 		return Claim{}, err
 	}
-	return found[0], nil
+	if err := db.ReadAll(ctx, r.queries...); err != nil {
+		return Claim{}, err
+	}
+	if len(r.rows) == 0 {
+		return Claim{}, ErrClaimNotFound
+	}
+	return r.claims()[0], nil
 }
 
-// selectClaims returns the claims that match the condition, with their lines.
-func (store) selectClaims(ctx context.Context, condition string, arguments ...any) ([]Claim, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
+// readClaims returns a reading of the claims that match the condition, with their lines. OFFSET 0 makes the
+// lines of each claim an index look-up. Index: billing_lines_by_claim.
+func readClaims(ctx context.Context, condition string, arguments ...any) (*claimsReading, error) {
 	_, organization, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var rows []claimRow
-	err = tx.Raw(ofClaims+condition, append([]any{organization}, arguments...)...).Scan(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return nil, err
+	r := &claimsReading{}
+	arguments = append([]any{organization}, arguments...)
+	r.queries = []db.Query{
+		db.Into(&r.rows, "SELECT c.*, e.retracted_at IS NOT NULL AS retracted"+ofClaims+condition+
+			" ORDER BY e.number, c.position", arguments...),
+		db.Into(&r.lines, "SELECT l.* FROM (SELECT c.id"+ofClaims+condition+`) k CROSS JOIN LATERAL (
+			SELECT * FROM billing_lines t WHERE t.organization_id = $1 AND t.claim_id = k.id OFFSET 0) l
+			ORDER BY l.position`, arguments...),
 	}
-	claims, ids, at := make([]Claim, len(rows)), make([]uuid.UUID, len(rows)), map[uuid.UUID]*Claim{}
-	for i, r := range rows {
-		claims[i] = r.Claim
-		claims[i].Retracted = r.Retracted
-		ids[i], at[r.ID] = r.ID, &claims[i]
+	return r, nil
+}
+
+// claims returns the claims that were read.
+func (r *claimsReading) claims() []Claim {
+	claims, at := make([]Claim, len(r.rows)), make(map[uuid.UUID]*Claim, len(r.rows))
+	for i, row := range r.rows {
+		claims[i] = row.Claim
+		claims[i].Retracted = row.Retracted
+		at[row.ID] = &claims[i]
 	}
-	var lines []lineRow
-	err = tx.Raw(`SELECT * FROM billing_lines WHERE organization_id = $1 AND claim_id = ANY ($2::uuid[]) ORDER BY position`,
-		organization, db.UUIDs(ids)).Scan(&lines).Error
-	for _, l := range lines {
+	for _, l := range r.lines {
 		c := at[l.ClaimID]
 		c.Lines = append(c.Lines, l.in(*c))
 	}
-	return claims, err
+	return claims
 }
 
 // setControlNumber writes the payer's number of a claim. Index: the primary key.

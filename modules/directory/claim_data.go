@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"maps"
+
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
@@ -17,6 +19,17 @@ type ClaimData struct {
 	ServiceCodes  map[uuid.UUID]ServiceCode
 	Diagnoses     map[uuid.UUID][]Diagnosis // by patient, sorted by rank
 	Rates         []Rate                    // sorted by first day
+}
+
+// AddPatients adds patients, with their insurances and diagnoses.
+func (d *ClaimData) AddPatients(other ClaimData) {
+	if d.Patients == nil {
+		d.Patients, d.Insurances = map[uuid.UUID]Patient{}, map[uuid.UUID]Insurance{}
+		d.Diagnoses = map[uuid.UUID][]Diagnosis{}
+	}
+	maps.Copy(d.Patients, other.Patients)
+	maps.Copy(d.Insurances, other.Insurances)
+	maps.Copy(d.Diagnoses, other.Diagnoses)
 }
 
 // RateOn returns the cents per unit of a service for a payer on a day, and whether there is a rate.

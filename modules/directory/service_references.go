@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 )
 
@@ -62,6 +63,23 @@ func (s *Service) WeekStarts(ctx context.Context, organizations, insurances []uu
 		days[i] = day
 	}
 	return days, nil
+}
+
+// WeekStartsOf returns a reading of the first days of the week of the payers of insurances in the caller's
+// organization, by insurance. It works in the transaction of the context and fails without one.
+func (s *Service) WeekStartsOf(ctx context.Context, insurances db.Subquery) (db.Reading[map[uuid.UUID]time.Weekday], error) {
+	var rows []weekStartRow
+	q, err := s.store.weekStartsOf(ctx, insurances, &rows)
+	return db.Reading[map[uuid.UUID]time.Weekday]{
+		Queries: []db.Query{q},
+		Value: func(context.Context) (map[uuid.UUID]time.Weekday, error) {
+			days := make(map[uuid.UUID]time.Weekday, len(rows))
+			for _, r := range rows {
+				days[r.ID], _ = weekday(r.WeekStartsOn)
+			}
+			return days, nil
+		},
+	}, err
 }
 
 // InsurancesOf returns the ids of a payer's insurances in the caller's organization, none for an

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/scheduling"
 )
 
@@ -78,12 +79,18 @@ func (s *Service) ChangeServiceCode(ctx context.Context, c ServiceCodeChange) (S
 }
 
 // NoteRules returns the rules for notes of the caller's organization, by service code and in order of their first
-// days. It omits services that have never required a note. It joins the transaction of the context.
-func (s *Service) NoteRules(ctx context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error) {
-	found, err := s.store.withNoteRules(ctx)
-	rules := make(map[uuid.UUID][]scheduling.DatedNoteRule, len(found))
-	for _, code := range found {
-		rules[code.ID] = code.noteRules()
-	}
-	return rules, err
+// days. It omits services that have never required a note.
+func (s *Service) NoteRules(ctx context.Context) (db.Reading[map[uuid.UUID][]scheduling.DatedNoteRule], error) {
+	var found []ServiceCode
+	q, err := s.store.withNoteRules(ctx, &found)
+	return db.Reading[map[uuid.UUID][]scheduling.DatedNoteRule]{
+		Queries: []db.Query{q},
+		Value: func(context.Context) (map[uuid.UUID][]scheduling.DatedNoteRule, error) {
+			rules := make(map[uuid.UUID][]scheduling.DatedNoteRule, len(found))
+			for _, code := range found {
+				rules[code.ID] = code.noteRules()
+			}
+			return rules, nil
+		},
+	}, err
 }

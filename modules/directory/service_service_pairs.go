@@ -15,6 +15,17 @@ func (s *Service) ServicePairs(ctx context.Context) (ServicePairs, error) {
 	})
 }
 
+// PairsForConflicts returns the pairs of the caller's organization, sorted by codes, in the transaction of the
+// context.
+func (s *Service) PairsForConflicts(ctx context.Context) (db.Reading[[]ServicePair], error) {
+	var found []ServicePair
+	q, err := s.store.pairs(ctx, &found)
+	return db.Reading[[]ServicePair]{
+		Queries: []db.Query{q},
+		Value:   func(context.Context) ([]ServicePair, error) { return found, nil },
+	}, err
+}
+
 // ReplaceServicePairs replaces all pairs; without any, no services may overlap. The codes need
 // not exist yet. Errors: [patch.ErrStale], and [fault.ErrInvalid], which names invalid codes,
 // pairs of a code with itself, and duplicate pairs.

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/db"
@@ -14,15 +15,17 @@ func (store) billingIdentity(ctx context.Context) (BillingIdentity, error) {
 	if err != nil {
 		return BillingIdentity{}, err
 	}
-	found := []BillingIdentity{}
-	if err := tx.Find(&found).Error; err != nil {
-		return BillingIdentity{}, err
+	found, err := db.Find[BillingIdentity](ctx, tx)
+	return presentIdentity(organization, found), err
+}
+
+// presentIdentity returns the stored identity of an organization, or the empty one.
+func presentIdentity(organization uuid.UUID, stored []BillingIdentity) BillingIdentity {
+	if len(stored) == 0 {
+		return BillingIdentity{OrganizationID: organization, Version: 1}
 	}
-	if len(found) == 0 {
-		return BillingIdentity{OrganizationID: organization, Version: 1}, nil
-	}
-	found[0].UpdatedAt = found[0].UpdatedAt.UTC()
-	return found[0], nil
+	stored[0].UpdatedAt = stored[0].UpdatedAt.UTC()
+	return stored[0]
 }
 
 func (store) saveBillingIdentity(ctx context.Context, b BillingIdentity) error {

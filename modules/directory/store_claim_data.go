@@ -8,67 +8,55 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// claimRows are the rows of [ClaimData].
-type claimRows struct {
-	organization  Organization
-	identity      BillingIdentity
-	patients      []Patient
-	insurances    []Insurance
-	diagnoses     []Diagnosis
+// practiceClaimRows are the rows of [Service.ClaimData].
+type practiceClaimRows struct {
+	organization  []Organization
+	identity      []BillingIdentity
 	payers        []Payer
 	practitioners []Practitioner
+	credentials   []practitionerCredential
 	serviceCodes  []ServiceCode
+	supervised    []supervisedCredential
 	rates         []Rate
 }
 
-// claimRows reads one table after the other. Indexes: the primary keys, and the unique constraint of
-// diagnoses.
-func (s store) claimRows(ctx context.Context, patients, insurances []uuid.UUID) (claimRows, error) {
-	var found claimRows
+// practiceClaimRows returns the queries of the rows. Indexes: the primary keys.
+func (store) practiceClaimRows(ctx context.Context) (*practiceClaimRows, []db.Query, error) {
 	_, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return found, err
-	}
-	if found.organization, err = s.takeOrganization(ctx, organization); err != nil {
-		return found, err
-	}
-	if found.identity, err = s.billingIdentity(ctx); err != nil {
-		return found, err
-	}
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return found, err
-	}
-	for _, each := range []struct {
-		rows  any
-		query string
-		ids   []uuid.UUID
-	}{
-		{&found.patients, "SELECT * FROM patients WHERE organization_id = $1 AND id = ANY ($2::uuid[])", patients},
-		{&found.insurances, "SELECT * FROM insurances WHERE organization_id = $1 AND id = ANY ($2::uuid[])", insurances},
-		{&found.diagnoses, "SELECT * FROM diagnoses WHERE organization_id = $1 AND patient_id = ANY ($2::uuid[])", patients},
-	} {
-		if err := tx.Raw(each.query, organization, db.UUIDs(each.ids)).Scan(each.rows).Error; err != nil {
-			return found, err
-		}
-	}
-	if len(found.patients) > 0 {
-		if err := s.loadAddresses(ctx, found.patients); err != nil {
-			return found, err
-		}
-	}
-	for _, rows := range []any{&found.payers, &found.practitioners, &found.serviceCodes, &found.rates} {
-		if err := tx.Where("organization_id = ?", organization).Find(rows).Error; err != nil {
-			return found, err
-		}
-	}
-	if len(found.serviceCodes) > 0 {
-		if err := s.loadSupervised(ctx, found.serviceCodes); err != nil {
-			return found, err
-		}
-	}
-	if len(found.practitioners) == 0 {
-		return found, nil
-	}
-	return found, s.loadCredentials(ctx, found.practitioners)
+	found := &practiceClaimRows{}
+	return found, []db.Query{
+		db.Into(&found.organization, "SELECT * FROM organizations WHERE id = $1", organization),
+		db.Into(&found.identity, "SELECT * FROM billing_identities WHERE organization_id = $1", organization),
+		db.Into(&found.payers, "SELECT * FROM payers WHERE organization_id = $1", organization),
+		db.Into(&found.practitioners, "SELECT * FROM practitioners WHERE organization_id = $1", organization),
+		db.Into(&found.credentials, "SELECT * FROM practitioner_credentials WHERE organization_id = $1", organization),
+		db.Into(&found.serviceCodes, "SELECT * FROM service_codes WHERE organization_id = $1", organization),
+		db.Into(&found.supervised, "SELECT * FROM service_code_supervised_credentials WHERE organization_id = $1", organization),
+		db.Into(&found.rates, "SELECT * FROM rates WHERE organization_id = $1", organization),
+	}, err
+}
+
+// patientClaimRows are the rows of [Service.PatientClaimData].
+type patientClaimRows struct {
+	patients   []Patient
+	addresses  []patientAddress
+	insurances []Insurance
+	diagnoses  []Diagnosis
+}
+
+// patientClaimRows returns the queries of the rows. Indexes: the primary keys, insurances_by_patient, and the
+// unique constraint of diagnoses.
+func (store) patientClaimRows(ctx context.Context, patients []uuid.UUID) (*patientClaimRows, []db.Query, error) {
+	_, organization, err := db.Tenant(ctx)
+	found, arguments := &patientClaimRows{}, []any{organization, db.UUIDs(patients)}
+	return found, []db.Query{
+		db.Into(&found.patients,
+			"SELECT * FROM patients WHERE organization_id = $1 AND id = ANY ($2::uuid[])", arguments...),
+		db.Into(&found.addresses,
+			"SELECT * FROM patient_addresses WHERE organization_id = $1 AND patient_id = ANY ($2::uuid[])", arguments...),
+		db.Into(&found.insurances,
+			"SELECT * FROM insurances WHERE organization_id = $1 AND patient_id = ANY ($2::uuid[])", arguments...),
+		db.Into(&found.diagnoses,
+			"SELECT * FROM diagnoses WHERE organization_id = $1 AND patient_id = ANY ($2::uuid[])", arguments...),
+	}, err
 }

@@ -31,13 +31,19 @@ type supervisedCredential serviceCodeCredential
 func (supervisedCredential) TableName() string { return "service_code_supervised_credentials" }
 
 func (store) loadCredentials(ctx context.Context, found []Practitioner) error {
-	byID, err := partsOf(ctx, "practitioner_id", found, func(r practitionerCredential) (uuid.UUID, Credential) {
+	rows, err := partRows[practitionerCredential](ctx, "practitioner_id", found)
+	addCredentials(found, rows)
+	return err
+}
+
+// addCredentials adds their credentials to practitioners.
+func addCredentials(found []Practitioner, rows []practitionerCredential) {
+	byID := partsByOwner(rows, func(r practitionerCredential) (uuid.UUID, Credential) {
 		return r.PractitionerID, Credential{r.Credential, r.ExpiresOn}
 	})
 	for i, p := range found {
 		found[i].Credentials = sortedCredentials(byID[p.ID])
 	}
-	return err
 }
 
 func (store) saveCredentials(ctx context.Context, p *Practitioner) error {
@@ -62,13 +68,17 @@ func (s store) loadServiceCredentials(ctx context.Context, found []ServiceCode) 
 }
 
 func (store) loadSupervised(ctx context.Context, found []ServiceCode) error {
-	byID, err := partsOf(ctx, "service_code_id", found, func(r supervisedCredential) (uuid.UUID, string) {
-		return r.ServiceCodeID, r.Credential
-	})
+	rows, err := partRows[supervisedCredential](ctx, "service_code_id", found)
+	addSupervised(found, rows)
+	return err
+}
+
+// addSupervised adds the credentials whose holders need supervision to service codes.
+func addSupervised(found []ServiceCode, rows []supervisedCredential) {
+	byID := partsByOwner(rows, func(r supervisedCredential) (uuid.UUID, string) { return r.ServiceCodeID, r.Credential })
 	for i, c := range found {
 		found[i].SupervisedCredentials = sortedCopy(byID[c.ID])
 	}
-	return err
 }
 
 func (store) saveServiceCredentials(ctx context.Context, c *ServiceCode) error {
@@ -92,6 +102,12 @@ func (store) saveServiceCredentials(ctx context.Context, c *ServiceCode) error {
 func partsOf[R, V, T any, P storedRecord[T]](
 	ctx context.Context, column string, owners []T, split func(R) (uuid.UUID, V),
 ) (map[uuid.UUID][]V, error) {
+	rows, err := partRows[R, T, P](ctx, column, owners)
+	return partsByOwner(rows, split), err
+}
+
+// partRows reads the rows of [partsOf].
+func partRows[R, T any, P storedRecord[T]](ctx context.Context, column string, owners []T) ([]R, error) {
 	tx, _, err := db.Tenant(ctx)
 	if err != nil {
 		return nil, err
@@ -100,14 +116,17 @@ func partsOf[R, V, T any, P storedRecord[T]](
 	for i := range owners {
 		ids[i] = P(&owners[i]).head().ID
 	}
-	var rows []R
-	err = tx.Where(column+" IN ?", ids).Find(&rows).Error
+	return db.Find[R](ctx, tx.Where(column+" IN ?", ids))
+}
+
+// partsByOwner returns the values of rows by the id of the owner.
+func partsByOwner[R, V any](rows []R, split func(R) (uuid.UUID, V)) map[uuid.UUID][]V {
 	parts := map[uuid.UUID][]V{}
 	for _, r := range rows {
 		id, value := split(r)
 		parts[id] = append(parts[id], value)
 	}
-	return parts, err
+	return parts
 }
 
 // replaceParts replaces all rows of the owner.

@@ -6,14 +6,11 @@ import (
 	"omnirapeutic/platform/db"
 )
 
-// withNoteRules returns the organization's service codes with rules for notes, without their other
-// parts. Index: the primary key.
-func (store) withNoteRules(ctx context.Context) ([]ServiceCode, error) {
-	tx, _, err := db.Tenant(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var found []ServiceCode
-	err = tx.Where("note IS NOT NULL OR note_changes <> '[]'").Find(&found).Error
-	return found, err
+// withNoteRules returns the query of the organization's service codes with rules for notes, without
+// their other columns. Index: the primary key.
+func (store) withNoteRules(ctx context.Context, found *[]ServiceCode) (db.Query, error) {
+	_, organization, err := db.Tenant(ctx)
+	return db.Into(found, `
+		SELECT id, note, note_changes FROM service_codes
+		WHERE organization_id = $1 AND (note IS NOT NULL OR note_changes <> '[]')`, organization), err
 }

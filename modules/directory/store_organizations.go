@@ -13,13 +13,11 @@ import (
 // of these functions check which organizations the user may see.
 
 func (store) takeOrganization(ctx context.Context, id uuid.UUID) (Organization, error) {
-	var found Organization
 	tx, err := db.Handle(ctx)
 	if err != nil {
-		return found, err
+		return Organization{}, err
 	}
-	err = tx.Where("id = ?", id).Take(&found).Error
-	return found, err
+	return db.FindOne[Organization](ctx, tx.Where("id = ?", id))
 }
 
 // findOrganizations lists a page of organizations, or only the given one unless it is zero.

@@ -14,15 +14,19 @@ type patientAddress struct {
 }
 
 func (store) loadAddresses(ctx context.Context, found []Patient) error {
-	byID, err := partsOf(ctx, "patient_id", found, func(r patientAddress) (uuid.UUID, PostalAddress) {
-		return r.PatientID, r.PostalAddress
-	})
+	rows, err := partRows[patientAddress](ctx, "patient_id", found)
+	addAddresses(found, rows)
+	return err
+}
+
+// addAddresses adds their addresses to patients.
+func addAddresses(found []Patient, rows []patientAddress) {
+	byID := partsByOwner(rows, func(r patientAddress) (uuid.UUID, PostalAddress) { return r.PatientID, r.PostalAddress })
 	for i, p := range found {
 		if addresses := byID[p.ID]; len(addresses) > 0 {
 			found[i].Address = addresses[0]
 		}
 	}
-	return err
 }
 
 func (store) saveAddress(ctx context.Context, p *Patient) error {

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -54,6 +56,25 @@ func (store) weekStarts(ctx context.Context, organizations, insurances []uuid.UU
 		FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (organization_id, id, n)
 		ORDER BY k.n`, db.UUIDs(organizations), db.UUIDs(insurances)).Scan(&names).Error
 	return names, err
+}
+
+// weekStartRow is the first day of the week of an insurance's payer.
+type weekStartRow struct {
+	ID           uuid.UUID
+	WeekStartsOn string
+}
+
+// weekStartsOf returns the query of the first days of the week of insurances' payers. OFFSET 0 makes each
+// insurance an index look-up. Indexes: the primary keys.
+func (store) weekStartsOf(ctx context.Context, insurances db.Subquery, rows *[]weekStartRow) (db.Query, error) {
+	_, organization, err := db.Tenant(ctx)
+	own := fmt.Sprintf("$%d", len(insurances.Arguments)+1)
+	return db.Into(rows, `
+		SELECT i.id, p.week_starts_on FROM (SELECT DISTINCT id FROM (`+insurances.Statement+`) AS n (id)) AS k
+		CROSS JOIN LATERAL (
+			SELECT * FROM insurances t WHERE t.organization_id = `+own+` AND t.id = k.id OFFSET 0) i
+		JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id`,
+		append(slices.Clone(insurances.Arguments), organization)...), err
 }
 
 // insurancesOf scans the organization's insurances. An index by payer would be written for each

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"omnirapeutic/platform/calendar"
@@ -62,24 +63,31 @@ func sortedByDay(rules []scheduling.RoundingRule) []scheduling.RoundingRule {
 	return rules
 }
 
-// findPairs returns the pairs of the caller's organization in their order. Index: the primary
-// key.
-func (store) findPairs(ctx context.Context) (ServicePairs, error) {
-	tx, organization, err := db.Tenant(ctx)
-	if err != nil {
-		return ServicePairs{}, err
-	}
+// pairs returns the query of the pairs of the caller's organization in their order. Index: the primary key.
+func (store) pairs(ctx context.Context, found *[]ServicePair) (db.Query, error) {
+	_, organization, err := db.Tenant(ctx)
+	return db.Into(found, "SELECT code, other_code FROM service_pairs WHERE organization_id = $1 ORDER BY code, other_code",
+		organization), err
+}
+
+// findPairs returns the pairs of the caller's organization and their version, in one round trip.
+func (s store) findPairs(ctx context.Context) (ServicePairs, error) {
 	found := ServicePairs{Pairs: []ServicePair{}}
-	if err := tx.Model(&servicePair{}).Order("code, other_code").Find(&found.Pairs).Error; err != nil {
-		return ServicePairs{}, err
-	}
-	handle, err := db.Handle(ctx)
+	q, err := s.pairs(ctx, &found.Pairs)
 	if err != nil {
 		return ServicePairs{}, err
 	}
-	err = handle.Model(&Organization{}).Select("service_pairs_version").Where("id = ?",
-		organization).Take(&found.Version).Error
-	return found, err
+	var versions []int
+	err = db.ReadAll(ctx, q, db.Into(&versions, "SELECT service_pairs_version FROM organizations WHERE id = $1",
+		q.Arguments...))
+	if err == nil && len(versions) == 0 {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		return ServicePairs{}, err
+	}
+	found.Version = versions[0]
+	return found, nil
 }
 
 // replacePairs replaces all pairs of the caller's organization.

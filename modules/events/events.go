@@ -87,6 +87,7 @@ type Service struct {
 	client     *http.Client
 	secrets    encryption.Sealer // of webhooks
 	tests      testSlots
+	delivered  deliveryCounters
 
 	outbox     chan struct{} // signals a publication to the relay
 	due        chan struct{} // signals due deliveries to the dispatcher

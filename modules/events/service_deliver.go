@@ -74,6 +74,9 @@ func (s *Service) serveWebhook(ctx context.Context, w record.Key) (failed bool, 
 			return false, nil //nolint:nilerr // the program stops: interrupted deliveries are due again when their lease ends
 		}
 		failed = !slices.ContainsFunc(results, func(r attemptResult) bool { return r.state == DeliveryDelivered })
+		for _, r := range results {
+			s.delivered.count(r.state)
+		}
 		if err := s.storeResults(ctx, w, claims, results); err != nil || failed {
 			return failed, err
 		}
@@ -118,6 +121,7 @@ func (s *Service) claim(ctx context.Context, w record.Key) ([]claim, error) {
 		return s.store.claim(ctx, w, read, now, now.Add(lease), maxClaims)
 	})
 	if err == nil && withheld > 0 {
+		s.delivered.withheld.Add(withheld)
 		s.logger.WithFields(logrus.Fields{"event": "events_withheld", "webhook_id": w.ID, "events": withheld}).
 			Warn("events withheld from a webhook: its responsible user can no longer read them or manage webhooks")
 	}

@@ -11,13 +11,13 @@ import (
 
 // NotifyChange sends a user a mail about a change of their sign-in, in the transaction of the context,
 // if mail can reach the address.
-func (c Core) NotifyChange(ctx context.Context, u User, change mail.Change) error {
+func NotifyChange(ctx context.Context, c Core, u User, change mail.Change) error {
 	return c.notify(ctx, u, mail.SecurityChange, mail.Values{Change: change, At: c.Clock.Now()})
 }
 
 // NotifySignIn sends a user a mail about a sign-in on a new device, likewise. The mail shows the
 // network address of the request.
-func (c Core) NotifySignIn(ctx context.Context, u User) error {
+func NotifySignIn(ctx context.Context, c Core, u User) error {
 	return c.notify(ctx, u, mail.NewDevice, mail.Values{At: c.Clock.Now(), Address: trail.Address(ctx)})
 }
 

@@ -68,6 +68,9 @@ func TestMetrics(t *testing.T) {
 			"omnirapeutic_transaction_attempts":               2*1 + 1*2 + 2*3 + 1 + 2,
 			"omnirapeutic_database_state":                     1, // for one of the states
 			"omnirapeutic_lock_wait_seconds":                  0,
+			"omnirapeutic_lock_waiting_transactions":          0,
+			"omnirapeutic_lock_hold_seconds":                  0,
+			"omnirapeutic_lock_held_seconds_total":            0,
 			"omnirapeutic_unanswered_commits":                 0,
 		}, sums(t, c.Metrics()), "Prometheus has the same counts")
 	})

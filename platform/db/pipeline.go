@@ -79,7 +79,7 @@ func ReadAll(ctx context.Context, queries ...Query) error {
 	for _, q := range queries {
 		err = cmp.Or(err, q.invalid)
 	}
-	if err != nil {
+	if err != nil || len(queries) == 0 {
 		return err
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {

@@ -25,6 +25,12 @@ var (
 		"1 for the state that transactions met in the last seconds.", []string{"state"}, nil)
 	descLockWait = prometheus.NewDesc("omnirapeutic_lock_wait_seconds",
 		"Current wait of a transaction for the lock that instances share.", nil, nil)
+	descLockWaiting = prometheus.NewDesc("omnirapeutic_lock_waiting_transactions",
+		"Transactions of this instance that wait for the lock that instances share.", nil, nil)
+	descLockHold = prometheus.NewDesc("omnirapeutic_lock_hold_seconds",
+		"Age of the transaction of this instance that holds the lock that instances share, 0 if none does.", nil, nil)
+	descLockHeld = prometheus.NewDesc("omnirapeutic_lock_held_seconds_total",
+		"Time for which transactions of this instance have held the lock that instances share.", nil, nil)
 	descOwed = prometheus.NewDesc("omnirapeutic_unanswered_commits",
 		"Connections on which the server has not answered a COMMIT whose caller has left.", nil, nil)
 )
@@ -36,7 +42,7 @@ var attemptBuckets = []int{1, 2, 3, 4, 5, 6, 7, 10}
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOperations, descRetries, descFailures, descRetried, descAttempts, descSlept, descAmbiguous, descState,
-		descLockWait, descOwed,
+		descLockWait, descLockWaiting, descLockHold, descLockHeld, descOwed,
 	} {
 		to <- d
 	}
@@ -81,7 +87,11 @@ func (h *health) collect(to chan<- prometheus.Metric) {
 		}
 		gauge(descState, value, string(s))
 	}
-	gauge(descLockWait, h.longest().Seconds())
+	locks := h.lockUse()
+	gauge(descLockWait, locks.longestWait.Seconds())
+	gauge(descLockWaiting, float64(locks.waiting))
+	gauge(descLockHold, locks.longestHold.Seconds())
+	to <- prometheus.MustNewConstMetric(descLockHeld, prometheus.CounterValue, locks.heldUntilNow.Seconds())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	gauge(descOwed, float64(h.unanswered))

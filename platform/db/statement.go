@@ -20,15 +20,20 @@ func Exec(ctx context.Context, statement string, values ...any) (rows int64, err
 // Select returns the rows of a query in the transaction of the context: structs, or values of one
 // column.
 func Select[T any](ctx context.Context, query string, values ...any) (rows []T, err error) {
+	err = Read(ctx, SelectInto(ctx, &rows, query, values...))
+	return rows, err
+}
+
+// SelectInto returns the query of [Select], for [ReadAll]. Its rows are appended to rows.
+func SelectInto[T any](ctx context.Context, rows *[]T, query string, values ...any) Query {
 	tx, err := handle(ctx)
 	if err != nil {
-		return nil, err
+		return Query{invalid: err}
 	}
 	built := tx.Raw(query, values...)
-	q := Into(&rows, built.Statement.SQL.String(), built.Statement.Vars...)
+	q := Into(rows, built.Statement.SQL.String(), built.Statement.Vars...)
 	q.invalid = built.Error
-	err = Read(ctx, q)
-	return rows, err
+	return q
 }
 
 // SelectOne returns the first row of a query, like [Select]. Without a row, [IsNotFound] is true for

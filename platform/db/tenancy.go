@@ -136,7 +136,9 @@ type connector struct {
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	c.health.acquiring.Add(1)
 	connected, err := c.Connector.Connect(ctx)
+	c.health.acquiring.Add(-1)
 	if err != nil {
 		return nil, err
 	}
@@ -180,12 +182,15 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 		if err := c.beginNow(ctx, a, o); err != nil {
 			return nil, err
 		}
-		return transaction{ctx, c}, nil
+		if len(a.unit.locks) > 0 {
+			return transaction{ctx, c, c.health.startHold()}, nil
+		}
+		return transaction{ctx, c, nil}, nil
 	}
 	c.server.ahead.add(beginStatement(o))
 	statement, arguments := a.timeoutSettings(c.Conn.Conn())
 	c.server.ahead.add(statement, arguments...)
-	return transaction{ctx, c}, nil
+	return transaction{ctx, c, nil}, nil
 }
 
 // beginStatement returns the statement that begins the transaction.
@@ -287,6 +292,7 @@ func lockOf(table string) string {
 type transaction struct {
 	ctx context.Context
 	connection
+	unlocked func() // records the end of the transaction; nil if it has no table's lock
 }
 
 // Commit implements driver.Tx. If the caller's context ends, Commit returns and the COMMIT
@@ -317,6 +323,9 @@ type refusedWrite struct{ error }
 
 // commit sends COMMIT together with the deferred statements.
 func (t transaction) commit(ctx context.Context) error {
+	if t.unlocked != nil {
+		defer t.unlocked()
+	}
 	a := attemptIn(ctx)
 	if len(a.deferred) == 0 {
 		return t.end(ctx)
@@ -338,6 +347,9 @@ func (t transaction) commit(ctx context.Context) error {
 
 // Rollback implements driver.Tx.
 func (t transaction) Rollback() error {
+	if t.unlocked != nil {
+		defer t.unlocked()
+	}
 	t.server.ahead.drop()
 	return t.rollback(t.ctx)
 }

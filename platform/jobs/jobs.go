@@ -97,7 +97,11 @@ type Scheduler struct {
 func New(
 	database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job,
 ) *Scheduler {
-	return &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
+	s := &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
+	for _, j := range all {
+		s.metrics.last.interval.WithLabelValues(j.Name).Set(j.Every.Seconds())
+	}
+	return s
 }
 
 // Run runs each job when it is due, or only the named jobs, until the context ends and the running

@@ -194,9 +194,18 @@ func TestAJobThatFailsOrPanicsRunsAgainAtItsNextTurn(t *testing.T) {
 		require.Equal(t, 3, runs)
 		shown, err := registry.Gather()
 		require.NoError(t, err)
-		require.Len(t, shown, 2, "one job has never succeeded")
-		require.EqualValues(t, 4, shown[0].GetMetric()[0].GetCounter().GetValue(), shown[0].GetName())
-		require.EqualValues(t, 3, shown[1].GetMetric()[0].GetHistogram().GetSampleCount(), shown[1].GetName())
+		index := map[string]int{}
+		for i, family := range shown {
+			index[family.GetName()] = i
+		}
+		gauge := func(name string) float64 { return shown[index[name]].GetMetric()[0].GetGauge().GetValue() }
+		require.NotContains(t, index, "omnirapeutic_job_last_success_timestamp_seconds", "it has never succeeded")
+		require.EqualValues(t, 4, shown[index["omnirapeutic_job_rows_total"]].GetMetric()[0].GetCounter().GetValue())
+		require.EqualValues(t, 3,
+			shown[index["omnirapeutic_job_seconds"]].GetMetric()[0].GetHistogram().GetSampleCount())
+		require.Zero(t, gauge("omnirapeutic_job_last_run_succeeded"))
+		require.InDelta(t, time.Now().Add(-30*time.Second).Unix(), gauge("omnirapeutic_job_last_run_timestamp_seconds"), 1)
+		require.Contains(t, index, "omnirapeutic_job_last_run_seconds")
 	})
 }
 

@@ -110,7 +110,7 @@ func (s *Service) notify(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	return s.NotifyChange(ctx, owner, mail.APIKeyCreated)
+	return rbac.NotifyChange(ctx, s.Core, owner, mail.APIKeyCreated)
 }
 
 // List lists the organization's keys after an id, in the order of their creation. The list includes

@@ -166,7 +166,7 @@ func (s *Service) Remove(ctx context.Context, user uuid.UUID, match patch.Match)
 		if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, user); err != nil {
 			return struct{}{}, err
 		}
-		if err := s.NotifyChange(ctx, u, mail.SecondFactorOff); err != nil {
+		if err := rbac.NotifyChange(ctx, s.Core, u, mail.SecondFactorOff); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{

@@ -223,7 +223,7 @@ func (s *Service) withBoth(
 
 // recordChange records a change of the caller's own second factor, and sends the user a notice.
 func (s *Service) recordChange(ctx context.Context, u rbac.User, action string, notice mail.Change) error {
-	if err := s.NotifyChange(ctx, u, notice); err != nil {
+	if err := rbac.NotifyChange(ctx, s.Core, u, notice); err != nil {
 		return err
 	}
 	return trail.RecordBy(ctx, s.Audit, trail.Event{

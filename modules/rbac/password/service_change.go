@@ -3,6 +3,7 @@ package password
 import (
 	"context"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
@@ -57,7 +58,7 @@ func (s *Service) Change(ctx context.Context, c Change) (session.SignedIn, error
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return session.Session{}, err
 		}
-		if err := s.NotifyChange(ctx, own.User, mail.PasswordChanged); err != nil {
+		if err := rbac.NotifyChange(ctx, s.Core, own.User, mail.PasswordChanged); err != nil {
 			return session.Session{}, err
 		}
 		return in, trail.RecordBy(ctx, s.Audit, trail.Event{

@@ -186,7 +186,7 @@ func (s *Service) replace(ctx context.Context, u rbac.User, hash, action string)
 	if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
 		return err
 	}
-	if err := s.NotifyChange(ctx, u, mail.PasswordChanged); err != nil {
+	if err := rbac.NotifyChange(ctx, s.Core, u, mail.PasswordChanged); err != nil {
 		return err
 	}
 	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now})

@@ -233,7 +233,7 @@ func (s *Service) start(
 			}
 		}
 		if onNewDevice {
-			if err := s.NotifySignIn(ctx, known.User); err != nil {
+			if err := rbac.NotifySignIn(ctx, s.Core, known.User); err != nil {
 				return struct{}{}, err
 			}
 		}

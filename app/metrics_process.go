@@ -1,0 +1,134 @@
+package app
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"omnirapeutic/config"
+	"omnirapeutic/modules/emergency"
+	"omnirapeutic/modules/events"
+	"omnirapeutic/platform/datadir"
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/trail"
+	"omnirapeutic/platform/version"
+)
+
+// registerBuild exports the version of the program, and of the schema that it needs.
+func registerBuild(registry prometheus.Registerer) {
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "omnirapeutic_build_info", Help: "1. Its labels are the version, the commit and the version of Go.",
+	}, []string{"version", "revision", "go_version"})
+	build.WithLabelValues(version.Version(), version.Revision(), runtime.Version()).Set(1)
+	schema := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "omnirapeutic_schema_version_wanted", Help: "Version of the schema that this program knows.",
+	})
+	if wanted, err := db.WantedSchemaVersion(); err == nil {
+		schema.Set(float64(wanted))
+	}
+	registry.MustRegister(build, schema)
+}
+
+// trailMetrics count recorded audit events that concern security. The labels have no ids.
+type trailMetrics struct {
+	signIns   *prometheus.CounterVec
+	denials   prometheus.Counter
+	emergency prometheus.Counter
+}
+
+func newTrailMetrics(registry prometheus.Registerer) *trailMetrics {
+	m := &trailMetrics{
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "omnirapeutic_sign_ins_total", Help: "Sign-ins on this instance, by outcome (done, denied).",
+		}, []string{"outcome"}),
+		denials: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "omnirapeutic_denials_total",
+			Help: "Denied requests on this instance that the audit trail records, without sign-ins.",
+		}),
+		emergency: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "omnirapeutic_emergency_access_total", Help: "Grants of emergency access taken on this instance.",
+		}),
+	}
+	for _, outcome := range []trail.Outcome{trail.Done, trail.Denied} {
+		m.signIns.WithLabelValues(string(outcome)) // so that a rate includes the first one
+	}
+	registry.MustRegister(m.signIns, m.denials, m.emergency)
+	return m
+}
+
+// observe counts recorded events.
+func (m *trailMetrics) observe(recorded []trail.Event) {
+	for _, e := range recorded {
+		outcome := trail.Done
+		if e.Outcome != "" {
+			outcome = e.Outcome
+		}
+		switch {
+		case e.Action == "user.sign-in":
+			m.signIns.WithLabelValues(string(outcome)).Inc()
+		case outcome == trail.Denied:
+			m.denials.Inc()
+		case e.Action == emergency.EventTaken:
+			m.emergency.Inc()
+		}
+	}
+}
+
+// deliveryMetrics export the counts of attempts to deliver to webhooks.
+type deliveryMetrics struct{ counts func() events.DeliveryCounts }
+
+var descDelivered = newDesc("webhook_deliveries_total",
+	"Attempts to deliver to webhooks on this instance, by the resulting state (delivered, retry, dead, withheld).",
+	"state")
+
+// Describe implements prometheus.Collector.
+func (deliveryMetrics) Describe(to chan<- *prometheus.Desc) { to <- descDelivered }
+
+// Collect implements prometheus.Collector.
+func (m deliveryMetrics) Collect(to chan<- prometheus.Metric) {
+	c := m.counts()
+	for state, n := range map[string]int64{
+		"delivered": c.Delivered, "retry": c.Retried, "dead": c.Dead, "withheld": c.Withheld,
+	} {
+		to <- prometheus.MustNewConstMetric(descDelivered, prometheus.CounterValue, float64(n), state)
+	}
+}
+
+// diskMetrics export the space of the folders in which this program keeps data. A folder that cannot be
+// read has no series.
+type diskMetrics struct{ folders map[string]string } // paths by purpose
+
+// foldersOf returns the folders of a configuration.
+func foldersOf(c config.Config) map[string]string {
+	folders := map[string]string{}
+	if c.Database.URL == "" {
+		folders["data"] = c.DataDir
+	}
+	if c.AuditSpool != "" {
+		folders["audit-spool"] = c.AuditSpool
+	}
+	return folders
+}
+
+var (
+	descDiskFree = newDesc("disk_free_bytes", "Free space of the file system with a folder of this program.", "folder")
+	descDiskSize = newDesc("disk_size_bytes", "Size of the file system with a folder of this program.", "folder")
+)
+
+// Describe implements prometheus.Collector.
+func (diskMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- descDiskFree
+	to <- descDiskSize
+}
+
+// Collect implements prometheus.Collector.
+func (m diskMetrics) Collect(to chan<- prometheus.Metric) {
+	for purpose, path := range m.folders {
+		space, err := datadir.SpaceOf(path)
+		if err != nil {
+			continue
+		}
+		to <- prometheus.MustNewConstMetric(descDiskFree, prometheus.GaugeValue, float64(space.Free), purpose)
+		to <- prometheus.MustNewConstMetric(descDiskSize, prometheus.GaugeValue, float64(space.Size), purpose)
+	}
+}
