@@ -140,7 +140,7 @@ func TestDigestsOfAlertsAreSentOnceEachMorning(t *testing.T) {
 	}
 	require.Empty(t, send(), "before seven")
 	c.Clock.Advance(time.Hour)
-	require.Equal(t, []string{"biller@own.test: 1 alerta en own", "scheduler@own.test: 1 open alert at own"}, send())
+	require.Equal(t, []string{"biller@own.test: 2 alertas en own", "scheduler@own.test: 2 open alerts at own"}, send())
 	require.Empty(t, send())
 	c.Clock.Advance(24 * time.Hour)
 	require.Len(t, send(), 2)

@@ -11,8 +11,8 @@ import (
 	"omnirapeutic/platform/mail"
 )
 
-// QueueReminders queues those of the messages whose recipients have asked for reminders of
-// appointments, in the transaction of the context.
+// QueueReminders queues the messages whose recipients have asked for reminders of appointments, in the
+// transaction of the context. It omits the others.
 func (s *Service) QueueReminders(ctx context.Context, messages []mail.Message) error {
 	if s.Sender == nil || len(messages) == 0 {
 		return nil

@@ -62,8 +62,8 @@ func (store) putPreferences(ctx context.Context, p Preferences) error {
 	return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&p).Error
 }
 
-// reminded returns those of the users who have asked for reminders of appointments. Index: the primary
-// key.
+// reminded returns the users, among the given ones, who have asked for reminders of appointments.
+// Index: the primary key.
 func (store) reminded(ctx context.Context, users []uuid.UUID) ([]uuid.UUID, error) {
 	return db.Select[uuid.UUID](ctx,
 		"SELECT user_id FROM mail_preferences WHERE user_id IN ? AND appointment_reminders", users)

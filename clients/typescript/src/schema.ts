@@ -3060,6 +3060,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mail/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the mail settings
+         * @description The language of the organization's mail, and whether reminders of appointments name the practice.
+         *
+         *     Permission: `organization:read`.
+         */
+        get: operations["getMailSettings"];
+        /**
+         * Set the mail settings
+         * @description `language` applies to users without a preference, and to people who are not users yet. Reminders of appointments contain no health data. With `namesPractice` they name the practice, whose name may reveal a kind of treatment.
+         *
+         *     Permission: `organization:change`.
+         */
+        put: operations["setMailSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/me/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get my mail preferences
+         * @description The caller's language, and the mail that the caller has asked for.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        get: operations["getMyMailPreferences"];
+        /**
+         * Set my mail preferences
+         * @description With `alertDigest` the caller gets the number of open alerts every morning, if the caller may see them. With `appointmentReminders` the caller gets reminders of the appointments of patients of whom the caller is a guardian, without health data. Mail about the caller's own account is always sent.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        put: operations["setMyMailPreferences"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/mail/refused-addresses": {
         parameters: {
             query?: never;
@@ -7489,6 +7545,50 @@ export interface components {
             /** @constant */
             code?: "mail-not-configured";
         };
+        /** @description The mail that a user has asked for. */
+        MailPreferences: {
+            /**
+             * @description The language. It is null for the organization's.
+             * @enum {string|null}
+             */
+            language: "en" | "es" | null;
+            /** @description Whether the user gets the number of open alerts every morning. */
+            alertDigest: boolean;
+            /** @description Whether the user gets reminders of appointments. */
+            appointmentReminders: boolean;
+        };
+        /** @description The mail that the caller asks for. */
+        MailPreferencesChange: {
+            /**
+             * @description The language; null: the organization's.
+             * @enum {string|null}
+             */
+            language?: "en" | "es" | null;
+            /** @description Whether the user gets the number of open alerts every morning. */
+            alertDigest: boolean;
+            /** @description Whether the user gets reminders of appointments. */
+            appointmentReminders: boolean;
+        };
+        /** @description The settings of an organization's mail. */
+        MailSettings: {
+            /**
+             * @description The language of users without a preference.
+             * @enum {string}
+             */
+            language: "en" | "es";
+            /** @description Whether reminders of appointments name the practice. */
+            namesPractice: boolean;
+        };
+        /** @description The settings after a change. */
+        MailSettingsChange: {
+            /**
+             * @description The language of users without a preference.
+             * @enum {string}
+             */
+            language: "en" | "es";
+            /** @description Whether reminders of appointments name the practice. */
+            namesPractice: boolean;
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9407,7 +9507,7 @@ export interface components {
              * @description The kind of the refused mail.
              * @enum {string}
              */
-            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change";
+            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change" | "appointment-reminder" | "alert-digest";
             /** @description The codes of the mail server's reply, such as 550 5.1.1 (RFC 5321 and RFC 3463). */
             reply: string;
             /**
@@ -11936,12 +12036,29 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden16: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `emergency-own-review`: You cannot review your own emergency grant.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden16: {
+        Forbidden17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13274,6 +13391,10 @@ export type LocationChange = components['schemas']['LocationChange'];
 export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
 export type LocationPage = components['schemas']['LocationPage'];
 export type MailNotConfiguredProblem = components['schemas']['MailNotConfiguredProblem'];
+export type MailPreferences = components['schemas']['MailPreferences'];
+export type MailPreferencesChange = components['schemas']['MailPreferencesChange'];
+export type MailSettings = components['schemas']['MailSettings'];
+export type MailSettingsChange = components['schemas']['MailSettingsChange'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
@@ -13548,6 +13669,7 @@ export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
 export type ResponseForbidden16 = components['responses']['Forbidden16'];
+export type ResponseForbidden17 = components['responses']['Forbidden17'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -21449,6 +21571,134 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getMailSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettings"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setMailSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MailSettingsChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettings"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getMyMailPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden16"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setMyMailPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MailPreferencesChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listRefusedAddresses: {
         parameters: {
             query?: {
@@ -21876,7 +22126,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden16"];
+            403: components["responses"]["Forbidden17"];
             404: components["responses"]["NotFound35"];
             409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
