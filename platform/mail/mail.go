@@ -29,6 +29,7 @@ type Change string
 // The changes of which users are notified.
 const (
 	PasswordChanged      Change = "password"
+	EmailChanged         Change = "email"
 	SecondFactorOn       Change = "second-factor-on"
 	SecondFactorOff      Change = "second-factor-off"
 	RecoveryCodesRenewed Change = "recovery-codes"

@@ -1217,7 +1217,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.
+         * @description A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read all patients can set it. With another `email` the password becomes invalid and all sessions end; then create a link to set a new password. Both addresses get a notice. Callers cannot change their own address. The last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.
          *
          *     Permission: `user:change`.
          */
@@ -3125,7 +3125,7 @@ export interface paths {
         };
         /**
          * List addresses that refuse mail
-         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Invite the person again with the right address, or clear the entry once the address works again.
+         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Correct the address of the user or invite the person again, or clear the entry once the address works again.
          *
          *     Permission: `user:read`.
          */
@@ -6046,6 +6046,12 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "email-taken";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "email-taken";
         };
         /** @description Emergency grant not found. */
         EmergencyGrantNotFoundProblem: components["schemas"]["Problem"] & {
@@ -8577,6 +8583,19 @@ export interface components {
              */
             code: "outside-authorization-dates";
         };
+        /** @description Ask another administrator to change your own e-mail address. */
+        OwnEmailProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "own-email";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "own-email";
+        };
         /** @description You cannot disable your own organization, because you could not enable it again. */
         OwnOrganizationProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -10984,6 +11003,8 @@ export interface components {
         UserChange: {
             /** @description The full name of the user. */
             name?: string;
+            /** @description The e-mail address of the user. With another address the password becomes invalid. */
+            email?: string;
             /** @description Whether the user cannot sign in. */
             disabled?: boolean;
             /**
@@ -11981,13 +12002,32 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `own-email`: Ask another administrator to change your own e-mail address.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnEmailProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `not-a-signer`: You cannot sign this session in this role.
          *     - `people-only`: An API key cannot do this. Sign in as a user.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden13: {
+        Forbidden14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12005,7 +12045,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden14: {
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12023,7 +12063,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden15: {
+        Forbidden16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12040,7 +12080,7 @@ export interface components {
          *     - `people-only`: An API key cannot do this. Sign in as a user.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden16: {
+        Forbidden17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12058,7 +12098,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden17: {
+        Forbidden18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13454,6 +13494,7 @@ export type OrganizationRequiredProblem = components['schemas']['OrganizationReq
 export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OwnEmailProblem = components['schemas']['OwnEmailProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
 export type OwnPasswordProblem = components['schemas']['OwnPasswordProblem'];
 export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
@@ -13670,6 +13711,7 @@ export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
 export type ResponseForbidden16 = components['responses']['Forbidden16'];
 export type ResponseForbidden17 = components['responses']['Forbidden17'];
+export type ResponseForbidden18 = components['responses']['Forbidden18'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -16946,11 +16988,12 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound10"];
             /**
              * @description Conflict.
              *
+             *     - `email-taken`: The organization already has a user with this e-mail address.
              *     - `last-administrator`: This is the last administrator of the organization.
              *     - `practitioner-has-user`: This practitioner already belongs to another user.
              */
@@ -16961,7 +17004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["LastAdministratorProblem"] | components["schemas"]["PractitionerHasUserProblem"];
+                    "application/problem+json": components["schemas"]["EmailTakenProblem"] | components["schemas"]["LastAdministratorProblem"] | components["schemas"]["PractitionerHasUserProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -19843,7 +19886,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
+            403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
@@ -19949,7 +19992,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
@@ -19998,7 +20041,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden15"];
+            403: components["responses"]["Forbidden16"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
@@ -20049,7 +20092,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
@@ -21657,7 +21700,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden16"];
+            403: components["responses"]["Forbidden17"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -22126,7 +22169,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden17"];
+            403: components["responses"]["Forbidden18"];
             404: components["responses"]["NotFound35"];
             409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
