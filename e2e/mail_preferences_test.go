@@ -60,6 +60,10 @@ func TestMailIsInTheLanguageOfTheUserOrTheOrganization(t *testing.T) {
 	c.SendMail(t)
 	preferMail(t, as, "en", false, false)
 	require.Equal(t, "Set a new password for own", subject())
+	_, key := c.AddAPIKey(t, "patient:read")
+	c.As(key).Get(t, "/auth/me/mail").Refused(t, http.StatusForbidden, "people-only")
+	c.As(key).Put(t, "/auth/me/mail", harness.Body{"alertDigest": true, "appointmentReminders": true}).
+		Refused(t, http.StatusForbidden, "people-only")
 	c.As(c.Own.Tokens[rbac.Biller]).Put(t, "/mail/settings", harness.Body{"language": "es", "namesPractice": true}).
 		Refused(t, http.StatusForbidden, "forbidden")
 	c.Admin().Put(t, "/mail/settings", harness.Body{"language": "fr", "namesPractice": true}).

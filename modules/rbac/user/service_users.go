@@ -120,9 +120,9 @@ func (s *Service) Create(ctx context.Context, organization uuid.UUID, n NewUser)
 }
 
 // Change changes a user. Errors: [rbac.ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid],
-// [identity.ErrBeyondOwn] for a user with more permissions than the caller and for a caller who sets
-// a practitioner without the right to read all patients, [ErrLastAdministrator],
-// [account.ErrPractitionerTaken], [rbac.ErrEmailTaken], [ErrOwnEmail].
+// [ErrLastAdministrator], [account.ErrPractitionerTaken], [rbac.ErrEmailTaken], [ErrOwnEmail]. The error
+// is [identity.ErrBeyondOwn] for a user with more permissions than the caller, and for a caller who sets
+// a practitioner without the right to read all patients.
 //
 // With another address the password becomes invalid and all sessions end, because the holder of the new
 // mailbox has proven nothing. The user sets a new password with a link.
