@@ -127,7 +127,9 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"the overlaps of a session": func(ctx context.Context) error {
-			r, err := s.overlapping(organization, []uuid.UUID{idFrom("a5001")}, nil)
+			r, err := s.overlapping(&sessionReading{organization: organization, rows: []sessionRow{{Session: Session{
+				ID: idFrom("a5001"), AppointmentID: idFrom("a5001"), Span: Span{someday, someday.Add(time.Hour)},
+			}}}}, nil)
 			require.NoError(t, err)
 			_, err = r.Read(ctx)
 			return err
@@ -256,7 +258,7 @@ func readSessions(ctx context.Context, f SessionFilter, within Span, n narrowing
 	if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
 		return err
 	}
-	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()))
+	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()), r.servicesOf())
 	return db.ReadAll(ctx, append(queries, r.clockings().Queries...)...)
 }
 
