@@ -23,6 +23,7 @@ var reachesAll = map[string]struct {
 	"modules/audit/service_remove.go":           {1, "an operator's retention applies to all trails, one at a time"},
 	"modules/audit/service_anchor.go":           {2, "the heads of all trails are kept elsewhere, and compared by an operator"},
 	"modules/audit/service_seal.go":             {2, "one sealer serves all chains, and reports the backlog of all"},
+	"modules/audit/service_siem.go":             {1, "it finds the trails with events that a receiver does not have"},
 	"modules/audit/service_verify.go":           {1, "an operator verifies all trails, one at a time"},
 	"modules/authorization/service_expiry.go": {
 		1,
@@ -36,6 +37,7 @@ var reachesAll = map[string]struct {
 		"one relay moves the events of all organizations, and reports the positions of their streams",
 	},
 	"modules/events/service_retention.go":      {1, "it finds streams with old events, and removes from each separately"},
+	"modules/mailing/service_send.go":          {1, "it claims due mail of all organizations, and stores the results separately"},
 	"modules/verification/service_overview.go": {1, "it counts verified organizations"},
 	"modules/rbac/account/service_users.go": {
 		2,
@@ -49,6 +51,7 @@ var reachesAll = map[string]struct {
 		1,
 		"an invitation is accepted with its token, before there is a caller",
 	},
+	"modules/rbac/password/service_request.go": {1, "a request for a reset has an address and no organization"},
 	"modules/rbac/password/service_reset.go": {
 		2,
 		"a reset link has a token and no organization; an operator names an address",

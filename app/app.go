@@ -6,6 +6,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"omnirapeutic/modules/directory"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
+	"omnirapeutic/modules/mailing"
 	"omnirapeutic/modules/rbac/access"
 	"omnirapeutic/modules/rbac/oidc"
 	"omnirapeutic/modules/rbac/revocation"
@@ -59,6 +61,9 @@ type Dependencies struct {
 	// ExampleWait is how long a request for the API's document waits for examples of the demo practice.
 	// Zero means two seconds; tests on busy machines need more.
 	ExampleWait time.Duration
+	// MailRoots are the certificate authorities that the mail server's certificate needs; nil: the
+	// machine's. Tests set it.
+	MailRoots *x509.CertPool
 	// QuickPasswords hashes passwords with minimal work. For tests only.
 	QuickPasswords bool
 	// FailureHold is the delay of refusals after too many failures from one source. Zero means
@@ -80,6 +85,7 @@ type App struct {
 	BillingAt     func(at time.Time) *billing.Service
 	Audit         *audit.Service
 	Events        *events.Service
+	Mail          *mailing.Service
 	Emergency     *emergency.Service
 	Verifications *verification.Service
 
@@ -127,7 +133,9 @@ func New(d Dependencies) (*App, error) {
 		exampleWait:   cmp.Or(d.ExampleWait, defaultExampleWait),
 	}
 	a.running.Store(&d.Config)
-	a.newRecords(d, secrets, batches)
+	if err := a.newRecords(d, secrets, batches); err != nil {
+		return nil, err
+	}
 	a.newEvents(d, secrets)
 	a.newBookings(d, batches)
 	a.registerGauges()
@@ -135,7 +143,7 @@ func New(d Dependencies) (*App, error) {
 	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
-		a.Billing.Routes(), a.Events.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
+		a.Billing.Routes(), a.Events.Routes(), a.Mail.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
 	} {
 		a.routes = append(a.routes, module...)
 	}
@@ -159,8 +167,9 @@ func New(d Dependencies) (*App, error) {
 	return a, err
 }
 
-// newRecords builds the audit trail, the directory and access control.
-func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *command.Metrics) {
+// newRecords builds the audit trail, the directory, mail and access control. Its error is the mail
+// sender's.
+func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *command.Metrics) error {
 	var queue *audit.DiskQueue
 	if d.Config.AuditSpool != "" {
 		queue = audit.NewDiskQueue(d.Config.AuditSpool)
@@ -172,14 +181,19 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Metrics:   batches,
 		DiskQueue: queue,
 		Observe:   newTrailMetrics(a.registry).observe,
+		SIEM:      siemOf(d.Config.SIEM),
 		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchQueue(a.registry, a.Audit)
 	revocations := revocation.New(d.Database, d.Clock, d.Logger)
 	a.Directory = directory.New(d.Database, a.Audit, revocations, d.Clock, d.NewID)
+	if err := a.newMail(d, secrets); err != nil {
+		return err
+	}
 	a.Access = access.New(access.Dependencies{
 		Database:       d.Database,
 		Audit:          a.Audit,
+		Mail:           a.Mail,
 		Events:         publisher{a},
 		Clock:          d.Clock,
 		NewID:          d.NewID,
@@ -204,6 +218,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Quick:          d.QuickPasswords,
 		Failures:       a.failures,
 	})
+	return nil
 }
 
 // newEvents builds the modules that depend on events.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"omnirapeutic/platform/jobs"
@@ -11,9 +12,15 @@ import (
 // its flush.
 const sealGather = 250 * time.Millisecond
 
+// siemInterval is the interval of sending audit events to a SIEM, and of retries.
+const siemInterval = 5 * time.Second
+
+// mailPoll is the interval between looks for mail whose retry is due, or that another instance has left.
+const mailPoll = 5 * time.Second
+
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
-	return append(a.sharedJobs(), a.instanceJobs()...)
+	return slices.Concat(a.sharedJobs(), a.instanceJobs(), a.deliveryJobs(), a.exportJobs())
 }
 
 // sharedJobs run once per interval, on any instance.
@@ -27,6 +34,7 @@ func (a *App) sharedJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "copy-audit-heads", Every: time.Hour, Run: a.Audit.CopyHeads},
+		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}
 }
@@ -54,15 +62,6 @@ func (a *App) instanceJobs() []jobs.Job {
 			Wake:        a.Access.Revocations.Announced(),
 		},
 		{
-			Name:        "deliver-webhooks",
-			Every:       a.eventPoll,
-			Run:         a.Events.Deliver,
-			PerInstance: true,
-			Quiet:       true,
-			Failure:     "the due webhooks could not be loaded; they wait",
-			Wake:        a.Events.Due(),
-		},
-		{
 			Name:        "encrypt-webhook-secrets",
 			Every:       time.Hour,
 			Run:         a.Events.EncryptSecrets,
@@ -88,6 +87,53 @@ func (a *App) instanceJobs() []jobs.Job {
 		},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
+}
+
+// deliveryJobs send messages to other systems and to people, on every instance.
+func (a *App) deliveryJobs() []jobs.Job {
+	return []jobs.Job{
+		{
+			Name:        "deliver-webhooks",
+			Every:       a.eventPoll,
+			Run:         a.Events.Deliver,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "the due webhooks could not be loaded; they wait",
+			Wake:        a.Events.Due(),
+		},
+		{
+			Name:        "answer-password-reset-requests",
+			Every:       mailPoll,
+			Run:         a.Access.Passwords.SendRequested,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "requests for a new password could not be answered; they wait",
+			Wake:        a.Access.Passwords.Requested(),
+		},
+		{
+			Name:        "send-mail",
+			Every:       mailPoll,
+			Run:         a.Mail.Send,
+			PerInstance: true,
+			Quiet:       true,
+			Failure:     "due mail could not be claimed or stored; it waits",
+			Wake:        a.Mail.Due(),
+		},
+	}
+}
+
+// exportJobs send the audit trail to other systems, if there are any.
+func (a *App) exportJobs() []jobs.Job {
+	if len(a.config.SIEM) == 0 {
+		return nil
+	}
+	return []jobs.Job{{
+		Name:    "send-audit-events",
+		Every:   siemInterval,
+		Run:     a.Audit.SendToSIEM,
+		Quiet:   true,
+		Failure: "audit events could not be sent to the SIEM; they are sent later",
+	}}
 }
 
 // RunJobs runs the background jobs when they are due, or only the named ones, until the context ends

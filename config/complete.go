@@ -105,6 +105,7 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 			l.problems.add(name, "", sources[name], "must be set together with "+other)
 		}
 	}
+	l.refuseMail(c, sources)
 	if c.Profile != Production {
 		return
 	}
@@ -136,5 +137,22 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Database.URL == "" && sources["data_dir"] == "default" {
 		l.problems.add("database.url", "", "default",
 			"must be set in production; to use the private PostgreSQL, set data_dir instead")
+	}
+}
+
+// refuseMail reports the keys that are missing for mail.
+func (l *loader) refuseMail(c Config, sources map[string]string) {
+	if !c.Mail.Enabled() {
+		if c.Mail.From != "" {
+			l.problems.add("mail.smtp_url", "", sources["mail.smtp_url"], "must be set together with mail.from")
+		}
+		return
+	}
+	if c.Mail.From == "" {
+		l.problems.add("mail.from", "", sources["mail.from"], "must be set together with mail.smtp_url")
+	}
+	if c.HTTP.FrontendURL == "" {
+		l.problems.add("http.frontend_url", "", sources["http.frontend_url"],
+			"must be set together with mail.smtp_url: links in mail lead to this page")
 	}
 }

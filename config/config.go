@@ -31,8 +31,9 @@ type Config struct {
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
 	Anchors       Anchors
-	PostgresBin   string // folder of PostgreSQL's programs; "" to search for them
-	PostgresFetch bool   // download PostgreSQL's programs if none are installed
+	SIEM          []string // URLs to which audit events are sent, see setSIEM; may be empty
+	PostgresBin   string   // folder of PostgreSQL's programs; "" to search for them
+	PostgresFetch bool     // download PostgreSQL's programs if none are installed
 	Database      Database
 	Retry         Retry
 	Token         Token
@@ -47,6 +48,7 @@ type Config struct {
 	// IdempotencyRetention is how long a request can be repeated with its Idempotency-Key.
 	IdempotencyRetention time.Duration
 	Webhooks             Webhooks
+	Mail                 Mail
 	// EventRetention is how long events are kept for reconnecting readers.
 	EventRetention time.Duration
 	// InvitationLifetime is how long an invitation can be accepted.
@@ -110,6 +112,15 @@ type Webhooks struct {
 	// them.
 	SlotsPerOrganization int
 }
+
+// Mail configures the mail to users. The zero value sends none.
+type Mail struct {
+	URL  Secret // of the mail server; "" for none
+	From string // the sender
+}
+
+// Enabled reports whether mail is sent.
+func (m Mail) Enabled() bool { return m.URL != "" }
 
 // Log configures logging.
 type Log struct {

@@ -165,6 +165,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
 			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
 			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
+			"OMNI_SIEM":                           "syslog+tls://siem.test:6514, https://u:p@siem.test/in",
 			"OMNI_LOG_LEVEL":                      "debug",
 			"OMNI_LOG_FORMAT":                     "text",
 			"OMNI_REQUEST_TIMEOUT":                "1s",
@@ -189,6 +190,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_WEBHOOKS_PER_ORGANIZATION":      "5",
 			"OMNI_WEBHOOK_SLOTS":                  "12",
 			"OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION": "4",
+			"OMNI_SMTP_URL":                       "smtps://mail:a-password@mail.example.org",
+			"OMNI_MAIL_FROM":                      "Example ABA <no-reply@example.org>",
 			"OMNI_EVENT_RETENTION":                "72h",
 			"OMNI_IDEMPOTENCY_RETENTION":          "48h",
 			"OMNI_INVITATION_LIFETIME":            "2h",
@@ -220,6 +223,7 @@ func TestLoad(t *testing.T) {
 			Anchors: Anchors{
 				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
 			},
+			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
@@ -259,6 +263,7 @@ func TestLoad(t *testing.T) {
 			SweepInterval:         0,
 			Reminders:             []time.Duration{48 * time.Hour, 90 * time.Minute},
 			Webhooks:              Webhooks{PerOrganization: 5, Slots: 12, SlotsPerOrganization: 4},
+			Mail:                  Mail{URL: "smtps://mail:a-password@mail.example.org", From: "Example ABA <no-reply@example.org>"},
 			EventRetention:        72 * time.Hour,
 			IdempotencyRetention:  48 * time.Hour,
 			InvitationLifetime:    2 * time.Hour,
@@ -459,6 +464,18 @@ func TestProblems(t *testing.T) {
 			[]string{"OMNI_PROFILE=production", "OMNI_DATA_DIR=/d", "OMNI_TOKEN_SECRET=" + someSecret, "OMNI_CORS_ORIGINS=*"},
 			[]string{"http.cors_origins"},
 		},
+		"it refuses mail without sender and page": {
+			"", []string{"OMNI_SMTP_URL=smtp://mail.example.org"}, []string{"mail.from", "http.frontend_url"},
+		},
+		"it refuses a sender without a mail server": {"mail: {from: a@example.org}", nil, []string{"mail.smtp_url"}},
+		"it refuses a sender with another header field": {
+			"mail: {smtp_url: 'smtp://mail.example.org', from: \"A\\r\\nBcc: b@example.org <a@example.org>\"}\n" +
+				"http: {frontend_url: 'https://a.test/x'}", nil, []string{"mail.from"},
+		},
+		"it refuses a password without TLS": {
+			"mail: {smtp_url: 'smtp://a:b@mail.example.org?tls=none', from: a@example.org}\n" +
+				"http: {frontend_url: 'https://a.test/x'}", nil, []string{"mail.smtp_url"},
+		},
 		"it refuses a port that is too large":           {"addr: localhost:65536", nil, []string{"addr"}},
 		"it refuses an address of metrics without port": {"metrics_addr: localhost", nil, []string{"metrics_addr"}},
 		"it refuses a certificate without its key":      {"http: {tls_certificate: /t/c.pem}", nil, []string{"http.tls_key"}},
@@ -591,7 +608,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+9, "and nine groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+10, "and ten groups")
 	})
 }
 

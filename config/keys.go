@@ -58,6 +58,10 @@ var keys = []key{
 		show: func(c Config) string { return withoutPassword(c.Anchors.Authority) },
 	},
 	{
+		name: "siem", env: "OMNI_SIEM",
+		list: "syslog+tls://siem.example.com:6514, https://siem.example.com/audit", set: setSIEM, show: showSIEM,
+	},
+	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
 		set:  func(c *Config, s string) error { c.PostgresBin = s; return nil },
 		show: func(c Config) string { return c.PostgresBin },
@@ -308,6 +312,16 @@ var keys = []key{
 		name: "webhooks.slots_per_organization", env: "OMNI_WEBHOOK_SLOTS_PER_ORGANIZATION",
 		set:  integer(func(c *Config) *int { return &c.Webhooks.SlotsPerOrganization }, leastOwnSlots, 500),
 		show: func(c Config) string { return strconv.Itoa(c.Webhooks.SlotsPerOrganization) },
+	},
+	{
+		name: "mail.smtp_url", env: "OMNI_SMTP_URL", secret: true,
+		set:  setSMTPURL,
+		show: func(c Config) string { return c.Mail.URL.withoutPassword() },
+	},
+	{
+		name: "mail.from", env: "OMNI_MAIL_FROM",
+		set:  func(c *Config, s string) error { c.Mail.From = s; return checkMailFrom(s) },
+		show: func(c Config) string { return c.Mail.From },
 	},
 	{
 		name: "event_retention", env: "OMNI_EVENT_RETENTION", preset: "168h",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/smtp"
 )
 
 // Parsers of values, with an error text for each kind.
@@ -177,6 +178,17 @@ func setFrontendURL(c *Config, s string) error {
 	return nil
 }
 
+func setSMTPURL(c *Config, s string) error {
+	c.Mail.URL = Secret(s)
+	_, err := smtp.ParseURL(s)
+	return err
+}
+
+func checkMailFrom(s string) error {
+	_, err := smtp.ParseFrom(s)
+	return err
+}
+
 func setBodyLimit(c *Config, s string) error {
 	number, factor := s, int64(1)
 	if before, ok := strings.CutSuffix(s, "KiB"); ok {
@@ -238,6 +250,27 @@ func setAnchors(c *Config, s string) error {
 func showAnchors(c Config) string {
 	texts := make([]string, len(c.Anchors.Destinations))
 	for i, to := range c.Anchors.Destinations {
+		texts[i] = withoutPassword(to)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// setSIEM accepts https URLs, and syslog+tls URLs without a path.
+func setSIEM(c *Config, s string) error {
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		u, err := url.Parse(text)
+		isSyslog := err == nil && u.Scheme == "syslog+tls" && u.Path == ""
+		if err != nil || u.Host == "" || !isSyslog && u.Scheme != "https" {
+			return errors.New("must be syslog+tls://HOST:PORT or https://HOST/PATH, or several of them, separated by commas")
+		}
+		c.SIEM = append(c.SIEM, text)
+	}
+	return nil
+}
+
+func showSIEM(c Config) string {
+	texts := make([]string, len(c.SIEM))
+	for i, to := range c.SIEM {
 		texts[i] = withoutPassword(to)
 	}
 	return strings.Join(texts, ", ")

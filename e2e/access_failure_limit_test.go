@@ -74,12 +74,12 @@ func TestFailuresOfOneNetworkAddressAreLimited(t *testing.T) {
 		},
 		"links to set a new password": {
 			func(from harness.Caller) harness.Answer {
-				return from.Post(t, "/auth/password-reset", harness.Body{
+				return from.Post(t, "/auth/password-reset/confirm", harness.Body{
 					"token": strings.Repeat("x", 43), "password": harness.Password,
 				})
 			}, http.StatusNotFound,
 			func(from harness.Caller) harness.Answer {
-				return from.Post(t, "/auth/password-reset", harness.Body{"token": reset, "password": "a-meadow-of-red-clover"})
+				return from.Post(t, "/auth/password-reset/confirm", harness.Body{"token": reset, "password": "a-meadow-of-red-clover"})
 			},
 		},
 		"codes of identity providers": {

@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/modules/rbac"
 )
 
-const resetPath = "/auth/password-reset"
+const resetPath = "/auth/password-reset/confirm"
 
 // sessionOf returns the id of the newest session of a user.
 func sessionOf(t testing.TB, c *harness.Clinic, user string) string {

@@ -42,11 +42,12 @@ func TestNoPublicRouteMakesUsersOrRoles(t *testing.T) {
 	// A valid body for each route, as far as possible without credentials, so that only
 	// the member in question is refused.
 	right := map[string]harness.Body{
-		"/auth/login":              {"email": "biller@own.test", "password": harness.Password},
-		"/auth/refresh":            {"refreshToken": c.SignInTokens(t, "biller@own.test").Refresh},
-		"/auth/invitations/accept": {"token": token, "password": harness.Password},
-		"/auth/password-reset":     {"token": strings.Repeat("x", 60), "password": harness.Password},
-		"/auth/oidc/token":         {"code": strings.Repeat("x", 60), "verifier": harness.Verifier},
+		"/auth/login":                  {"email": "biller@own.test", "password": harness.Password},
+		"/auth/refresh":                {"refreshToken": c.SignInTokens(t, "biller@own.test").Refresh},
+		"/auth/invitations/accept":     {"token": token, "password": harness.Password},
+		"/auth/password-reset":         {"email": "biller@own.test"},
+		"/auth/password-reset/confirm": {"token": strings.Repeat("x", 60), "password": harness.Password},
+		"/auth/oidc/token":             {"code": strings.Repeat("x", 60), "verifier": harness.Verifier},
 	}
 	before, walked := people(), 0
 	for _, r := range c.App.Routes() {

@@ -43,6 +43,8 @@ var refusedInTheDemo = map[string]string{
 	"createOrganization":     "for super administrators",
 	"switchOrganization":     "for super administrators",
 	"refreshSignIn":          "the refresh token is a secret of the sign-in",
+	"clearRefusedAddress":    "no mail is sent from the demo practice",
+	"requestPasswordReset":   "the demo sends no mail",
 	"resetPassword":          "the token is a secret of the link",
 	"acceptInvitation":       "the token is a secret of the link",
 	"confirmMySecondFactor":  "the code comes from an authenticator",

@@ -31,6 +31,7 @@ var withoutVersion = map[string]string{
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
 	"unassignPatient":       "an assignment has no version: it exists or not",
 	"removeUserPatient":     "as above",
+	"clearRefusedAddress":   "a refused address has no version: it exists or not",
 }
 
 // versioned is a change of a record with a version.

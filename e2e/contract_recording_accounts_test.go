@@ -31,10 +31,16 @@ func (s *recording) recordAccounts() {
 		"/users/"+c.NewID().String()+"/password-reset",
 		harness.Body{})
 	reset := s.record(admin, "createPasswordReset", "Request a password reset", user+"/password-reset", harness.Body{})
-	s.record(c.As(""), "resetPassword", "A new password", "/auth/password-reset",
+	s.record(c.As(""), "resetPassword", "A new password", "/auth/password-reset/confirm",
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
-	s.record(c.As(""), "resetPassword", "A used link", "/auth/password-reset",
+	s.record(c.As(""), "resetPassword", "A used link", "/auth/password-reset/confirm",
 		harness.Body{"token": reset.Text("token"), "password": harness.OtherPassword})
+	withMail := harness.SecondInstance(t, c, c.Database.Open(t), "OMNI_SMTP_URL=smtp://mail.example.test",
+		"OMNI_MAIL_FROM=no-reply@example.test", "OMNI_FRONTEND_URL="+harness.FrontendURL)
+	s.record(withMail.As(""), "requestPasswordReset", "A forgotten password", "/auth/password-reset",
+		harness.Body{"email": "biller@example.test"})
+	s.record(c.As(""), "requestPasswordReset", "Without mail", "/auth/password-reset",
+		harness.Body{"email": "biller@example.test"})
 	hired := "/users/" + c.AddUserWithPassword(t, c.Own, "on.two.devices@example.test", harness.Password,
 		rbac.Biller).String()
 	c.Login(t, "on.two.devices@example.test", harness.Password, c.Own.ID).OK(t)

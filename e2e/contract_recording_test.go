@@ -420,6 +420,16 @@ func (s *recording) recordUsers(admin harness.Caller) {
 	s.c.Own.Tokens[rbac.Technician] = s.c.SignIn(s.t, "example", rbac.Technician)
 }
 
+// recordRefusedAddress has the mail server refuse an address, and the administrator clear it.
+func (s *recording) recordRefusedAddress(admin harness.Caller) {
+	id := s.c.NewID()
+	s.c.Exec(s.t, `INSERT INTO refused_addresses (organization_id, id, address, kind, reply, refused_at)
+		VALUES ($1, $2, 'typo@example.test', 'invitation', '550 5.1.1', $3)`, s.c.Own.ID, id, s.c.Clock.Now())
+	s.record(admin, "listRefusedAddresses", "A mistyped address", "/mail/refused-addresses", nil)
+	s.record(admin, "clearRefusedAddress", "The mailbox exists now", "/mail/refused-addresses/"+id.String(), nil)
+	s.record(admin, "clearRefusedAddress", "It was cleared before", "/mail/refused-addresses/"+id.String(), nil)
+}
+
 // recordInvitations has one invitation accepted and another one declined.
 func (s *recording) recordInvitations(admin harness.Caller) {
 	result := s.record(admin, "inviteUser", "A behavior analyst", "/users/invitations",
@@ -436,6 +446,7 @@ func (s *recording) recordInvitations(admin harness.Caller) {
 	s.record(admin, "revokeInvitation", "It was sent to the wrong address", "/users/invitations/"+other.String(), nil)
 	s.record(admin, "revokeInvitation", "It was accepted", "/users/invitations/"+result.Text("id"), nil)
 	s.record(admin, "listInvitations", "All invitations", "/users/invitations", nil)
+	s.recordRefusedAddress(admin)
 }
 
 // recordSets narrows the permissions of a role, and widens them again.

@@ -112,6 +112,7 @@ func TestContract(t *testing.T) {
 			"billing-identity":  "The organization as billing provider and submitter of claims.",
 			"service-codes":     "Service codes of payers.",
 			"locations":         "Places at which services are rendered.",
+			"mail":              "Mail to people, and addresses that refuse it.",
 			"places-of-service": "Place-of-service codes of CMS.",
 			"service-pairs":     "Services that may overlap for one patient.",
 			"sign-in-policy":    "Whether users need a second factor.",

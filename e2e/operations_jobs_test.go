@@ -100,6 +100,8 @@ var fillForRemoval = []string{
 		FROM rows`,
 	`INSERT INTO verifications (organization_id, id, state, started_by, started_at, finished_at, lease_until, result)
 		SELECT organization_id, id, 'FINISHED', id, at, at, at, '{}' FROM rows`,
+	`INSERT INTO mails (organization_id, id, address, kind, state, created_at, expires_at, next_attempt_at, done_at)
+		SELECT organization_id, id, '', 'invitation', 'SENT', at, at, at, at FROM rows`,
 	`ANALYZE`,
 	`SELECT pg_stat_force_next_flush()`, // otherwise the reads of this session are counted later
 }

@@ -35,7 +35,7 @@ func (p Practice) administration(own context.Context, staff map[string]uuid.UUID
 			return err
 		}
 	}
-	if _, _, err := p.Access.Invitations.Invite(admin, invitation.Invitee{
+	if _, err := p.Access.Invitations.Invite(admin, invitation.Invitee{
 		Email: "newcomer@demo.test", Name: "Nia Newcomer", Roles: []rbac.Role{rbac.Technician},
 	}); err != nil {
 		return err

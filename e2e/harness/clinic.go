@@ -17,6 +17,7 @@ import (
 	"omnirapeutic/modules/events"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/smtp/smtptest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -29,8 +30,10 @@ type Clinic struct {
 	Settings      []string         // environment variables of the program
 	VerifyWait    time.Duration    // wait of requests for the verifications that they start; 0: long enough
 	EventTuning   events.Tuning
-	EventPoll     time.Duration // interval of relaying without a signal; 0: one second
-	RealPasswords bool          // hash passwords at full cost, and delay refusals as in production
+	EventPoll     time.Duration    // interval of relaying without a signal; 0: one second
+	Mail          *smtptest.Server // the mail server; nil: none, or MailServer
+	MailServer    MailServer       // a mail server outside of the process
+	RealPasswords bool             // hash passwords at full cost, and delay refusals as in production
 
 	// Set by Start.
 	App                *app.App
@@ -79,7 +82,7 @@ func (c *Clinic) Start(t testing.TB, opened *db.DB) {
 	}
 	logger := logtest.Logger()
 	settings, err := config.Load("",
-		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0"}, TransactionSettings(), c.Settings))
+		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0"}, TransactionSettings(), c.mailSettings(), c.Settings))
 	require.NoError(t, err)
 	logtest.Secret("a password", Password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
@@ -99,6 +102,7 @@ func (c *Clinic) Start(t testing.TB, opened *db.DB) {
 		QuickPasswords: !c.RealPasswords,
 		FailureHold:    failureHold,
 		VerifyWait:     cmp.Or(c.VerifyWait, longVerifyWait),
+		MailRoots:      c.mailRoots(),
 		ExampleWait:    time.Minute,
 	})
 	require.NoError(t, err)

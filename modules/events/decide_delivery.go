@@ -14,22 +14,6 @@ import (
 	"omnirapeutic/platform/safehttp"
 )
 
-// retryDelays are the delays after the first attempt, the second, and so on, each varied by up to a
-// fifth: eight attempts in about 23 hours.
-var retryDelays = []time.Duration{
-	15 * time.Second, time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, 4 * time.Hour, 17 * time.Hour,
-}
-
-// retryDelay returns the delay after the given number of failed attempts, and whether there is another
-// one. Random returns numbers in [0, 1).
-func retryDelay(attempts int, random func() float64) (delay time.Duration, retry bool) {
-	if attempts > len(retryDelays) {
-		return 0, false
-	}
-	const jitter = 0.2
-	return time.Duration(float64(retryDelays[attempts-1]) * (1 + jitter*(2*random()-1))), true
-}
-
 // deliveryError returns why an attempt failed, as one of a fixed set of texts. It contains neither
 // results of name resolution nor system errors, which would reveal internal networks, nor the
 // URL, which may contain a secret of the receiver. timeout is the limit of the attempt.

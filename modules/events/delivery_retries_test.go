@@ -3,7 +3,6 @@ package events
 import (
 	"encoding/base64"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -14,18 +13,6 @@ func mustDecode(t testing.TB, text string) []byte {
 	b, err := base64.StdEncoding.DecodeString(text)
 	require.NoError(t, err)
 	return b
-}
-
-func TestRetriesTakeAboutADay(t *testing.T) {
-	t.Parallel()
-	var all time.Duration
-	for i, delay := range retryDelays {
-		all += delay
-		if i > 0 {
-			require.GreaterOrEqual(t, delay, 3*retryDelays[i-1])
-		}
-	}
-	require.InDelta(t, 24, all.Hours(), 3)
 }
 
 func TestParseHead(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/delivery"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/record"
@@ -153,7 +154,7 @@ func (s *Service) attempt(ctx context.Context, w record.Key, c claim) attemptRes
 		return r
 	}
 	r.err = new(deliveryError(err, attemptTimeout))
-	delay, retry := retryDelay(c.Attempts, rand.Float64)
+	delay, retry := delivery.RetryDelay(c.Attempts, rand.Float64)
 	if !retry {
 		r.state = DeliveryDead
 		s.logger.WithFields(logrus.Fields{

@@ -1,12 +1,14 @@
 package rbac
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/trail"
 )
 
@@ -16,8 +18,31 @@ type Core struct {
 	Clock    Clock
 	NewID    func() uuid.UUID
 	Audit    trail.Recorder
+	Mail     Mailer
 	Logger   logrus.FieldLogger
 }
+
+// Mailer sends mail. The module mailing implements it.
+type Mailer interface {
+	// Enabled reports whether mail is configured.
+	Enabled() bool
+	// CanReach reports whether mail to the address can be sent, in the transaction of the context.
+	CanReach(ctx context.Context, address string) (bool, error)
+	// Queue sends the messages if the transaction of the context commits.
+	Queue(ctx context.Context, messages ...mail.Message) error
+}
+
+// NoMail is the [Mailer] of commands and tests without mail.
+type NoMail struct{}
+
+// Enabled implements [Mailer].
+func (NoMail) Enabled() bool { return false }
+
+// CanReach implements [Mailer].
+func (NoMail) CanReach(context.Context, string) (bool, error) { return false, nil }
+
+// Queue implements [Mailer].
+func (NoMail) Queue(context.Context, ...mail.Message) error { return nil }
 
 // Clock returns the current time.
 type Clock func() time.Time

@@ -26,6 +26,7 @@ var allowed = set(
 	"address", "dir", "package", "sql", "version", "profile",
 	"data_dir", "pid", "component", "file", "migration", "database", "exit_code", "grace_ms",
 	"authorizations", "findings", "released", "units", "entries",
+	"mail_id", "kind", "state", "reply",
 	"webhook_id", "position", "hash", "expires", "account", "role", "reminders", "events", "variables",
 	"settings", "revision",
 )

@@ -878,8 +878,28 @@ export interface paths {
         get?: never;
         put?: never;
         /**
+         * Request a link to set a new password
+         * @description For a person who has forgotten the password. The answer is the same for every address. If the address has accounts, each gets a mail with a link, which works once, within 30 minutes. The link leads to the page at `http.frontend_url`, with `#password-reset=` and the token for `POST /auth/password-reset/confirm`. Sessions end when the new password is set. Disabled users, and users who sign in with an identity provider, get no link. Requests are limited like failed sign-ins.
+         */
+        post: operations["requestPasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/password-reset/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
          * Set a new password with a reset link
-         * @description For a user who has forgotten the password. `token` comes from the link that an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.
+         * @description For a user who has forgotten the password. `token` comes from the link that the user has requested or an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.
          */
         post: operations["resetPassword"];
         delete?: never;
@@ -899,7 +919,7 @@ export interface paths {
         put?: never;
         /**
          * Create a password reset link
-         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset their own password.
+         * @description For a user who has forgotten the password. Make sure that the user, and not another person, asks for it. All of their sessions end immediately. The user sets a new password with the link, once, until `expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at `http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own link with the `token` after a `#`. If mail is configured and the address has not refused it, the user gets the link by mail. The answer then has `mailed: true`, and neither token nor link. The caller must hold every permission that the user holds, and cannot reset their own password.
          *
          *     Permission: `user:change`.
          */
@@ -1243,7 +1263,7 @@ export interface paths {
         put?: never;
         /**
          * Invite a user
-         * @description Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the token into a link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. The invitation replaces an open one to the same address. The caller must hold every permission of the roles.
+         * @description Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. If mail is configured, the person gets a link to the page at `http.frontend_url`, with `#invitation=` and the token. The answer then has `mailed: true` and no token. Without mail, or if the address has refused mail, the token is returned, only in this answer. Put it into such a link, after a `#`, so that it stays out of logs. The invitation replaces an open one to the same address. The caller must hold every permission of the roles.
          *
          *     Permission: `user:invite`.
          */
@@ -3035,6 +3055,50 @@ export interface paths {
          */
         post: operations["redeliver"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mail/refused-addresses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List addresses that refuse mail
+         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Invite the person again with the right address, or clear the entry once the address works again.
+         *
+         *     Permission: `user:read`.
+         */
+        get: operations["listRefusedAddresses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mail/refused-addresses/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Clear an address that refuses mail
+         * @description The address gets mail again. Mail that was withheld is not sent. The next refusal adds the address again.
+         *
+         *     Permission: `user:change`.
+         */
+        delete: operations["clearRefusedAddress"];
         options?: never;
         head?: never;
         patch?: never;
@@ -7130,8 +7194,10 @@ export interface components {
              * @description The time at which the invitation was revoked. It is null if it was not.
              */
             revokedAt: string | null;
-            /** @description The secret of the invitation. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another invitation. */
+            /** @description The secret of the invitation. It is null if the invitation is sent by mail. It is also null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another invitation. */
             token: string | null;
+            /** @description Whether the invitation is sent by mail. */
+            mailed: boolean;
         };
         /** @description An API key. */
         Key: {
@@ -7415,6 +7481,13 @@ export interface components {
             data: components["schemas"]["Location"][];
             /** @description The cursor of the next page. Null on the last page. */
             nextCursor: string | null;
+        };
+        /** @description This system sends no mail. Ask an administrator for a link to set a new password. */
+        MailNotConfiguredProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "mail-not-configured";
         };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
@@ -8468,15 +8541,17 @@ export interface components {
         };
         /** @description A new link for setting a password. */
         PasswordReset: {
-            /** @description The secret of the link. It is null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another link. */
+            /** @description The secret of the link. It is null if the link is sent by mail. It is also null if the request is repeated with its Idempotency-Key, because it is not stored. Then create another link. */
             token: string | null;
-            /** @description The link for the user. It is null if `http.frontend_url` is not configured or the request is repeated. */
+            /** @description The link for the user. It is null if the link is sent by mail, `http.frontend_url` is not configured, or the request is repeated. */
             link: string | null;
             /**
              * Format: date-time
              * @description The time at which the link expires.
              */
             expiresAt: string;
+            /** @description Whether the user gets the link by mail. */
+            mailed: boolean;
         };
         /** @description This link is invalid or has expired. */
         PasswordResetNotFoundProblem: components["schemas"]["Problem"] & {
@@ -9317,6 +9392,44 @@ export interface components {
             /** @description The members that a problem document of this code adds, or null. */
             details: unknown;
         };
+        /** @description An address that gets no mail. */
+        RefusedAddress: {
+            /** Format: uuid */
+            id: string;
+            /** @description The address. */
+            email: string;
+            /**
+             * Format: uuid
+             * @description The user for whom the refused mail was meant. It is null if the person is not a user yet.
+             */
+            userId: string | null;
+            /**
+             * @description The kind of the refused mail.
+             * @enum {string}
+             */
+            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change";
+            /** @description The codes of the mail server's reply, such as 550 5.1.1 (RFC 5321 and RFC 3463). */
+            reply: string;
+            /**
+             * Format: date-time
+             * @description The time of the last refusal.
+             */
+            refusedAt: string;
+        };
+        /** @description Address not found. */
+        RefusedAddressNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "refused-address-not-found";
+        };
+        /** @description One page of a list. */
+        RefusedAddressPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["RefusedAddress"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         ReleaseAnswer: {
             /** @description The changed reservations. */
             reservations: components["schemas"]["Reservation"][];
@@ -9347,6 +9460,10 @@ export interface components {
              * @enum {string}
              */
             code: "request-cancelled";
+        };
+        RequestResetRequest: {
+            /** @description The e-mail address of the person. */
+            email: string;
         };
         /** @description A reservation in API responses. */
         Reservation: {
@@ -13156,6 +13273,7 @@ export type Location = components['schemas']['Location'];
 export type LocationChange = components['schemas']['LocationChange'];
 export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
 export type LocationPage = components['schemas']['LocationPage'];
+export type MailNotConfiguredProblem = components['schemas']['MailNotConfiguredProblem'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
@@ -13272,10 +13390,14 @@ export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
 export type RefreshRequest = components['schemas']['RefreshRequest'];
 export type Refusal = components['schemas']['Refusal'];
+export type RefusedAddress = components['schemas']['RefusedAddress'];
+export type RefusedAddressNotFoundProblem = components['schemas']['RefusedAddressNotFoundProblem'];
+export type RefusedAddressPage = components['schemas']['RefusedAddressPage'];
 export type ReleaseAnswer = components['schemas']['ReleaseAnswer'];
 export type ReleaseRequest = components['schemas']['ReleaseRequest'];
 export type ReopenRequest = components['schemas']['ReopenRequest'];
 export type RequestCancelledProblem = components['schemas']['RequestCancelledProblem'];
+export type RequestResetRequest = components['schemas']['RequestResetRequest'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
 export type ReservationClosedProblem = components['schemas']['ReservationClosedProblem'];
@@ -13673,7 +13795,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000027
+                 * @example 019caed9-4300-7000-8000-000000000028
                  */
                 id: string;
             };
@@ -13913,7 +14035,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000028
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -13955,7 +14077,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000028
+                 * @example 019caed9-4300-7000-8000-000000000029
                  */
                 id: string;
             };
@@ -14092,7 +14214,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -14134,7 +14256,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002a
+                 * @example 019caed9-4300-7000-8000-00000000002b
                  */
                 id: string;
             };
@@ -14262,7 +14384,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -14304,7 +14426,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002b
+                 * @example 019caed9-4300-7000-8000-00000000002c
                  */
                 id: string;
             };
@@ -14439,7 +14561,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -14481,7 +14603,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002c
+                 * @example 019caed9-4300-7000-8000-00000000002d
                  */
                 id: string;
             };
@@ -14611,7 +14733,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -14653,7 +14775,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002d
+                 * @example 019caed9-4300-7000-8000-00000000002e
                  */
                 id: string;
             };
@@ -14855,7 +14977,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -14897,7 +15019,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002e
+                 * @example 019caed9-4300-7000-8000-00000000002f
                  */
                 id: string;
             };
@@ -15063,7 +15185,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -15105,7 +15227,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000002f
+                 * @example 019caed9-4300-7000-8000-000000000030
                  */
                 id: string;
             };
@@ -15233,7 +15355,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -15275,7 +15397,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000031
+                 * @example 019caed9-4300-7000-8000-000000000032
                  */
                 id: string;
             };
@@ -15682,7 +15804,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036f
+                 * @example 019caed9-4300-7000-8000-000000000370
                  */
                 id: string;
             };
@@ -15717,7 +15839,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-00000000037d
                  */
                 id: string;
             };
@@ -15754,12 +15876,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-00000000037d
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037b
+                 * @example 019caed9-4300-7000-8000-00000000037e
                  */
                 sessionId: string;
             };
@@ -15836,6 +15958,57 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable5"];
         };
     };
+    requestPasswordReset: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RequestResetRequest"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            /**
+             * @description Conflict.
+             *
+             *     - `mail-not-configured`: This system sends no mail. Ask an administrator for a link to set a new password.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["MailNotConfiguredProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests2"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable4"];
+        };
+    };
     resetPassword: {
         parameters: {
             query?: never;
@@ -15897,7 +16070,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000379
+                 * @example 019caed9-4300-7000-8000-00000000037a
                  */
                 id: string;
             };
@@ -16289,7 +16462,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -16329,7 +16502,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
             };
@@ -16373,7 +16546,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000026
+                 * @example 019caed9-4300-7000-8000-000000000027
                  */
                 id: string;
                 /**
@@ -17192,7 +17365,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035b
+                 * @example 019caed9-4300-7000-8000-00000000035c
                  */
                 id: string;
             };
@@ -17229,7 +17402,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035b
+                 * @example 019caed9-4300-7000-8000-00000000035c
                  */
                 id: string;
             };
@@ -17541,7 +17714,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035f
+                 * @example 019caed9-4300-7000-8000-000000000360
                  */
                 id: string;
             };
@@ -17596,7 +17769,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000363
+                 * @example 019caed9-4300-7000-8000-000000000364
                  */
                 id: string;
             };
@@ -17758,7 +17931,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17814,7 +17987,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004d
+                 * @example 019caed9-4300-7000-8000-00000000004e
                  */
                 id: string;
             };
@@ -17868,7 +18041,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17937,7 +18110,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -17977,7 +18150,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18043,7 +18216,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18091,7 +18264,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18157,7 +18330,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18209,7 +18382,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18254,7 +18427,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -18566,7 +18739,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351.under-used
+                 * @example 019caed9-4300-7000-8000-000000000352.under-used
                  */
                 id: string;
             };
@@ -18740,7 +18913,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -18785,7 +18958,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -18835,7 +19008,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18885,7 +19058,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18935,7 +19108,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -18985,7 +19158,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000af
+                 * @example 019caed9-4300-7000-8000-0000000000b0
                  */
                 id: string;
             };
@@ -19067,7 +19240,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000050
+                 * @example 019caed9-4300-7000-8000-000000000051
                  */
                 id: string;
             };
@@ -19117,7 +19290,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e2
+                 * @example 019caed9-4300-7000-8000-0000000001e3
                  */
                 id: string;
             };
@@ -19222,7 +19395,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19264,7 +19437,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19364,7 +19537,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19408,7 +19581,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19475,7 +19648,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19517,7 +19690,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19627,7 +19800,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000231
+                 * @example 019caed9-4300-7000-8000-000000000232
                  */
                 id: string;
             };
@@ -19678,7 +19851,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19727,7 +19900,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19801,7 +19974,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000152
+                 * @example 019caed9-4300-7000-8000-000000000153
                  */
                 id: string;
             };
@@ -19880,7 +20053,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -19925,7 +20098,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -19984,7 +20157,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -20029,7 +20202,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20071,7 +20244,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20130,7 +20303,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20170,7 +20343,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f5
+                 * @example 019caed9-4300-7000-8000-0000000002f6
                  */
                 id: string;
             };
@@ -20283,7 +20456,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034d
+                 * @example 019caed9-4300-7000-8000-00000000034e
                  */
                 id: string;
             };
@@ -20534,7 +20707,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20571,7 +20744,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20611,7 +20784,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20671,7 +20844,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-0000000002f3
                  */
                 id: string;
             };
@@ -20713,7 +20886,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20763,7 +20936,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20813,7 +20986,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f1
+                 * @example 019caed9-4300-7000-8000-0000000002f2
                  */
                 id: string;
             };
@@ -20981,7 +21154,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21023,7 +21196,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21062,7 +21235,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21113,7 +21286,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000358
+                 * @example 019caed9-4300-7000-8000-000000000359
                  */
                 id: string;
             };
@@ -21155,7 +21328,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
             };
@@ -21199,7 +21372,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
             };
@@ -21239,7 +21412,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-00000000035a
                  */
                 id: string;
                 /**
@@ -21271,6 +21444,90 @@ export interface operations {
             404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listRefusedAddresses: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefusedAddressPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    clearRefusedAddress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000026
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /**
+             * @description Not Found.
+             *
+             *     - `refused-address-not-found`: Address not found.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["RefusedAddressNotFoundProblem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
@@ -21509,7 +21766,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21549,7 +21806,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21592,7 +21849,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000350
+                 * @example 019caed9-4300-7000-8000-000000000351
                  */
                 id: string;
             };
@@ -21722,7 +21979,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000355
+                 * @example 019caed9-4300-7000-8000-000000000356
                  */
                 id: string;
             };

@@ -63,7 +63,9 @@ type Dependencies struct {
 	NewID    func() uuid.UUID
 	Audit    Audit
 	Events   outbox.Publisher
-	Logger   logrus.FieldLogger
+	// Mail sends mail; nil: none.
+	Mail   rbac.Mailer
+	Logger logrus.FieldLogger
 	// Directory provides organizations and practitioners. It may be built after Revocations, which it
 	// needs.
 	Directory   rbac.Directory
@@ -123,7 +125,12 @@ func New(d Dependencies) *Access {
 	secrets := append([][]byte{d.Secret}, d.Former...)
 	encryption := orElse(d.Encryption, secrets)
 
-	core := rbac.Core{Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Logger: d.Logger}
+	if d.Mail == nil {
+		d.Mail = rbac.NoMail{}
+	}
+	core := rbac.Core{
+		Database: d.Database, Clock: d.Clock, NewID: d.NewID, Audit: d.Audit, Mail: d.Mail, Logger: d.Logger,
+	}
 
 	a := &Access{core: core, Revocations: d.Revocations}
 	a.Throttle = throttle.New(core, d.Audit, d.Failures, orElse(d.Throttle, secrets)[0])
@@ -137,7 +144,8 @@ func New(d Dependencies) *Access {
 	})
 	a.Passwords = password.New(password.Dependencies{
 		Core: core, Accounts: a.Accounts, Revocations: a.Revocations, Sessions: a.Sessions, Throttle: a.Throttle,
-		FrontendURL: d.FrontendURL, ResetLifetime: cmp.Or(d.PasswordResets, resetTime), Quick: d.Quick,
+		FrontendURL: d.FrontendURL, ResetLifetime: cmp.Or(d.PasswordResets, resetTime), Secrets: encryption,
+		Quick: d.Quick,
 	})
 	a.SecondFactors = mfa.New(mfa.Dependencies{
 		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Revocations: a.Revocations, Sessions: a.Sessions,
@@ -153,7 +161,7 @@ func New(d Dependencies) *Access {
 	})
 	a.Invitations = invitation.New(invitation.Dependencies{
 		Core: core, Accounts: a.Accounts, Passwords: a.Passwords, Throttle: a.Throttle,
-		Lifetime: cmp.Or(d.Invitations, invitationTime),
+		Lifetime: cmp.Or(d.Invitations, invitationTime), FrontendURL: d.FrontendURL,
 	})
 	a.Users = user.New(user.Dependencies{
 		Core: core, Directory: d.Directory, Accounts: a.Accounts, APIKeys: a.APIKeys, Invitations: a.Invitations,

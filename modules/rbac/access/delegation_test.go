@@ -70,7 +70,7 @@ var powers = map[string]power{
 	"invite": {gives: all, use: func(ctx context.Context, _ testing.TB, d *delegation, _ scopesOf) error {
 		d.hired++
 		email := fmt.Sprintf("invited-%d@example.test", d.hired)
-		_, _, err := d.Invitations.Invite(ctx, invitation.Invitee{Email: email, Name: "New", Roles: []rbac.Role{rbac.Biller}})
+		_, err := d.Invitations.Invite(ctx, invitation.Invitee{Email: email, Name: "New", Roles: []rbac.Role{rbac.Biller}})
 		return err
 	}},
 	"give a role": {gives: all, use: func(ctx context.Context, t testing.TB, d *delegation, _ scopesOf) error {

@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
@@ -92,9 +93,24 @@ func (s *Service) Create(ctx context.Context, n NewKey) (Key, string, error) {
 		if err := s.store.insert(ctx, key, hashOfKey(text)); err != nil {
 			return struct{}{}, err
 		}
+		if err := s.notify(ctx, key); err != nil {
+			return struct{}{}, err
+		}
 		return struct{}{}, s.record(ctx, "api-key.create", key, now)
 	}, db.ProvenBy(stored))
 	return key, text, err
+}
+
+// notify sends the owner of a new key a mail about it, in the transaction of the context.
+func (s *Service) notify(ctx context.Context, key Key) error {
+	if !s.Mail.Enabled() {
+		return nil
+	}
+	owner, err := s.Accounts.User(ctx, key.OwnedBy)
+	if err != nil {
+		return err
+	}
+	return rbac.NotifyChange(ctx, s.Core, owner, mail.APIKeyCreated)
 }
 
 // List lists the organization's keys after an id, in the order of their creation. The list includes

@@ -23,9 +23,11 @@ func (s *Service) Routes() []httpx.Route {
 		{
 			Method: http.MethodPost, Path: "/users/invitations", Permission: permission.UserInvite,
 			Name: "inviteUser", Summary: "Invite a user",
-			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. Put the " +
-				"token into a link of your own, after a `#`, so that it stays out of logs. It is returned only in this answer. " +
-				"The invitation replaces an open one to the same address. The caller must hold every permission of the roles.",
+			Description: "Creates an invitation whose token lets its holder become a user, once, until `expiresAt`. If mail is " +
+				"configured, the person gets a link to the page at `http.frontend_url`, with `#invitation=` and the token. The " +
+				"answer then has `mailed: true` and no token. Without mail, or if the address has refused mail, the token is " +
+				"returned, only in this answer. Put it into such a link, after a `#`, so that it stays out of logs. The " +
+				"invitation replaces an open one to the same address. The caller must hold every permission of the roles.",
 			Refusals: []*fault.Error{identity.ErrBeyondOwn, rbac.ErrEmailTaken},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleInvite),
 		},
@@ -77,9 +79,11 @@ type invitationBody struct {
 // invitationWithToken is a new invitation with its token.
 type invitationWithToken struct {
 	invitationBody
-	// The secret of the invitation. It is null if the request is repeated with its Idempotency-Key,
-	// because it is not stored. Then create another invitation.
-	Token httpx.Secret `json:"token"`
+	// The secret of the invitation. It is null if the invitation is sent by mail. It is also null if
+	// the request is repeated with its Idempotency-Key, because it is not stored. Then create another
+	// invitation.
+	Token  httpx.Secret `json:"token"`
+	Mailed bool         `json:"mailed"` // Whether the invitation is sent by mail.
 }
 
 func (s *Service) body(i Invitation) invitationBody {
@@ -97,8 +101,8 @@ type NewInvitation struct {
 }
 
 func (s *Service) handleInvite(ctx context.Context, in NewInvitation) (invitationWithToken, error) {
-	created, token, err := s.Invite(ctx, Invitee(in))
-	return invitationWithToken{s.body(created), httpx.Secret(token)}, err
+	created, err := s.Invite(ctx, Invitee(in))
+	return invitationWithToken{s.body(created.Invitation), httpx.Secret(created.Token), created.Mailed}, err
 }
 
 type invitationsQuery struct {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
 )
@@ -49,6 +51,8 @@ type Dependencies struct {
 	Throttle  *throttle.Service
 	// Lifetime is how long an invitation can be accepted.
 	Lifetime time.Duration
+	// FrontendURL is the page of the links in mail. Mail requires it.
+	FrontendURL string
 }
 
 // New returns the service.
@@ -60,18 +64,27 @@ type Filter struct {
 	State State
 }
 
-// Invite creates an invitation and returns it with its token: 256 random bits, of which only the
-// hash is stored. It replaces an open invitation to the same address. Errors: [fault.ErrInvalid],
+// Invited is a new invitation.
+type Invited struct {
+	Invitation
+
+	Token  string // the secret; empty if the invitation is sent by mail
+	Mailed bool
+}
+
+// Invite creates an invitation. Its token has 256 random bits, of which only the hash is stored. If
+// mail can reach the address, the person gets a link with the token, and the caller does not see it.
+// The invitation replaces an open one to the same address. Errors: [fault.ErrInvalid],
 // [identity.ErrBeyondOwn], [rbac.ErrEmailTaken] if a user of this organization has the address. It
 // does not reveal users of other organizations.
-func (s *Service) Invite(ctx context.Context, n Invitee) (Invitation, string, error) {
+func (s *Service) Invite(ctx context.Context, n Invitee) (Invited, error) {
 	caller, err := identity.From(ctx)
 	if err != nil {
-		return Invitation{}, "", err
+		return Invited{}, err
 	}
 	n.Email = rbac.NormalizeTypedEmail(n.Email)
 	if fieldErrors := n.check(); len(fieldErrors) > 0 {
-		return Invitation{}, "", fault.InvalidFields(fieldErrors...)
+		return Invited{}, fault.InvalidFields(fieldErrors...)
 	}
 	const bytes = 32
 	secret := make([]byte, bytes)
@@ -83,27 +96,51 @@ func (s *Service) Invite(ctx context.Context, n Invitee) (Invitation, string, er
 		TokenHash: hashOfToken(token), InvitedBy: caller.UserID, CreatedAt: now, ExpiresAt: now.Add(s.Lifetime),
 	}
 	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, created.ID) }
-	_, err = db.Serializable(ctx, s.Database, "invitation.create", func(ctx context.Context) (struct{}, error) {
+	mailed, err := db.Serializable(ctx, s.Database, "invitation.create", func(ctx context.Context) (bool, error) {
+		mailed, err := s.Mail.CanReach(ctx, created.Email)
+		if err != nil {
+			return false, err
+		}
 		if db.InDoubt(ctx) { // an earlier attempt may have committed: see db.ProvenBy
 			if done, err := stored(ctx); done || err != nil {
-				return struct{}{}, err
+				return mailed, err
 			}
 		}
-		if err := s.mayInvite(ctx, created); err != nil {
-			return struct{}{}, err
-		}
-		if err := s.revoke(ctx, toEmail(created.Email)); err != nil {
-			return struct{}{}, err
-		}
-		if err := s.store.insert(ctx, created); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, s.record(ctx, "invitation.create", created, now)
+		return mailed, s.create(ctx, created, token, mailed)
 	}, db.ProvenBy(stored))
-	if err != nil {
-		return Invitation{}, "", err
+	switch {
+	case err != nil:
+		return Invited{}, err
+	case mailed:
+		return Invited{Invitation: created, Mailed: true}, nil
 	}
-	return created, token, nil
+	return Invited{Invitation: created, Token: token}, nil
+}
+
+// create stores an invitation in the transaction of the context, and queues the mail with its link.
+func (s *Service) create(ctx context.Context, created Invitation, token string, mailed bool) error {
+	if err := s.mayInvite(ctx, created); err != nil {
+		return err
+	}
+	if err := s.revoke(ctx, toEmail(created.Email)); err != nil {
+		return err
+	}
+	if err := s.store.insert(ctx, created); err != nil {
+		return err
+	}
+	if mailed {
+		err := s.Mail.Queue(ctx, mail.Message{
+			OrganizationID: created.OrganizationID, To: created.Email, Kind: mail.Invitation, ExpiresAt: created.ExpiresAt,
+			Values: mail.Values{
+				Name: created.Name, Until: created.ExpiresAt,
+				Link: s.FrontendURL + "#invitation=" + url.QueryEscape(token),
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.record(ctx, "invitation.create", created, created.CreatedAt)
 }
 
 // mayInvite returns [identity.ErrBeyondOwn] unless the caller holds every permission of the roles,

@@ -7,6 +7,7 @@ import (
 	"omnirapeutic/modules/rbac/account"
 	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/mail"
 )
 
 // Enrolment is a started second factor. It is shown once.
@@ -106,7 +107,7 @@ func (s *Service) Confirm(ctx context.Context, code string) ([]string, session.S
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordOwn(ctx, caller, action)
+		return struct{}{}, s.recordChange(ctx, own.User, action, mail.SecondFactorOn)
 	}, db.ProvenBy(stored))
 	if err != nil {
 		return nil, session.SignedIn{}, err

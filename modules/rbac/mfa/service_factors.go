@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/trail"
 )
@@ -119,7 +120,7 @@ func (s *Service) Factors(ctx context.Context, users []rbac.User) (map[uuid.UUID
 // [identity.ErrPeopleOnly], [ErrNone], [fault.ErrInvalid] for a wrong password or code,
 // [throttle.ErrSignInDelayed], [password.ErrBusy].
 func (s *Service) TurnOff(ctx context.Context, password, code string) error {
-	return s.withBoth(ctx, password, code, "second-factor.turn-off", func(ctx context.Context, f Factor) error {
+	return s.withBoth(ctx, password, code, "second-factor.turn-off", mail.SecondFactorOff, func(ctx context.Context, f Factor) error {
 		_, err := s.store.delete(ctx, f.OrganizationID, f.UserID)
 		return err
 	})
@@ -130,7 +131,7 @@ func (s *Service) TurnOff(ctx context.Context, password, code string) error {
 func (s *Service) RenewRecoveryCodes(ctx context.Context, password, code string) ([]string, error) {
 	codes := newRecoveryCodes()
 	const action = "second-factor.renew-recovery-codes"
-	return codes, s.withBoth(ctx, password, code, action, func(ctx context.Context, f Factor) error {
+	return codes, s.withBoth(ctx, password, code, action, mail.RecoveryCodesRenewed, func(ctx context.Context, f Factor) error {
 		return s.store.replaceRecoveryCodes(ctx, f, recoveryHashes(codes))
 	})
 }
@@ -163,6 +164,9 @@ func (s *Service) Remove(ctx context.Context, user uuid.UUID, match patch.Match)
 			return struct{}{}, ErrNone
 		}
 		if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, user); err != nil {
+			return struct{}{}, err
+		}
+		if err := rbac.NotifyChange(ctx, s.Core, u, mail.SecondFactorOff); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, trail.RecordBy(ctx, s.Audit, trail.Event{

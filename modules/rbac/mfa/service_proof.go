@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/telemetry"
 	"omnirapeutic/platform/trail"
 )
@@ -177,7 +178,8 @@ func (s *Service) countWrong(ctx context.Context, f Factor, verdict Verdict) err
 // at their unlocked screen, and then changes the caller's second factor. It works without
 // [db.ProvenBy]: the caller can repeat it after an unknown outcome.
 func (s *Service) withBoth(
-	ctx context.Context, password, code, action string, change func(ctx context.Context, f Factor) error,
+	ctx context.Context, password, code, action string, notice mail.Change,
+	change func(ctx context.Context, f Factor) error,
 ) error {
 	caller, err := account.Person(ctx)
 	if err != nil {
@@ -211,12 +213,22 @@ func (s *Service) withBoth(
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, s.recordOwn(ctx, caller, action)
+		return struct{}{}, s.recordChange(ctx, own.User, action, notice)
 	})
 	if spent := (SpentError{}); errors.As(err, &spent) {
 		return s.refuseOwnCode(ctx, caller, f, spent.Verdict, action)
 	}
 	return err
+}
+
+// recordChange records a change of the caller's own second factor, and sends the user a notice.
+func (s *Service) recordChange(ctx context.Context, u rbac.User, action string, notice mail.Change) error {
+	if err := rbac.NotifyChange(ctx, s.Core, u, notice); err != nil {
+		return err
+	}
+	return trail.RecordBy(ctx, s.Audit, trail.Event{
+		Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: s.Clock.Now(),
+	})
 }
 
 // recordOwn records an action of the caller on their own second factor.

@@ -29,9 +29,20 @@ func (s *Service) Routes() []httpx.Route {
 		},
 		{
 			Method: http.MethodPost, Path: "/auth/password-reset", Permission: httpx.Public,
+			Name: "requestPasswordReset", Summary: "Request a link to set a new password",
+			Description: "For a person who has forgotten the password. The answer is the same for every address. If the " +
+				"address has accounts, each gets a mail with a link, which works once, within 30 minutes. The link leads to the " +
+				"page at `http.frontend_url`, with `#password-reset=` and the token for `POST /auth/password-reset/confirm`. " +
+				"Sessions end when the new password is set. Disabled users, and users who sign in with an identity provider, get " +
+				"no link. Requests are limited like failed sign-ins.",
+			Refusals: []*fault.Error{ErrNoMail, throttle.ErrSignInDelayed},
+			Endpoint: httpx.Handle(http.StatusNoContent, s.handleRequestReset),
+		},
+		{
+			Method: http.MethodPost, Path: "/auth/password-reset/confirm", Permission: httpx.Public,
 			Name: "resetPassword", Summary: "Set a new password with a reset link",
-			Description: "For a user who has forgotten the password. `token` comes from the link that an administrator has " +
-				"created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
+			Description: "For a user who has forgotten the password. `token` comes from the link that the user has requested " +
+				"or an administrator has created. It works once. All sessions of the user end. Then sign in; a second factor is required as before.",
 			Refusals: []*fault.Error{ErrResetNotFound, ErrBusy},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleUseReset),
 		},
@@ -42,8 +53,9 @@ func (s *Service) Routes() []httpx.Route {
 				"for it. All of their sessions end immediately. The user sets a new password with the link, once, until " +
 				"`expiresAt`. The link is returned only in this answer and replaces an earlier one. It leads to the page at " +
 				"`http.frontend_url`, with `#password-reset=` and the token. Without such a page `link` is null; build your own " +
-				"link with the `token` after a `#`. The caller must hold every permission that the user holds, and cannot reset " +
-				"their own password.",
+				"link with the `token` after a `#`. If mail is configured and the address has not refused it, the user gets the " +
+				"link by mail. The answer then has `mailed: true`, and neither token nor link. The caller must hold every permission that " +
+				"the user holds, and cannot reset their own password.",
 			Refusals: []*fault.Error{rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrOwnPassword},
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleCreateReset),
 		},
@@ -72,6 +84,14 @@ func (s *Service) handleChange(ctx context.Context, in passwordChange) (changedP
 	return changedPasswordBody{httpx.Secret(signed.Token), int(signed.Expires / time.Second), "Bearer"}, nil
 }
 
+type requestResetRequest struct {
+	Email string `json:"email" validate:"required,max=254"` // The e-mail address of the person.
+}
+
+func (s *Service) handleRequestReset(ctx context.Context, in requestResetRequest) (httpx.None, error) {
+	return httpx.None{}, s.Request(ctx, in.Email)
+}
+
 type resetPasswordRequest struct {
 	Token string `json:"token" validate:"required,max=100"` // The token of the link.
 	// The new password, with 15 characters or more and 128 bytes or fewer. It must not be common.
@@ -84,13 +104,14 @@ func (s *Service) handleUseReset(ctx context.Context, in resetPasswordRequest) (
 
 // passwordResetBody is a new link for setting a password.
 type passwordResetBody struct {
-	// The secret of the link. It is null if the request is repeated with its Idempotency-Key, because
-	// it is not stored. Then create another link.
+	// The secret of the link. It is null if the link is sent by mail. It is also null if the request is
+	// repeated with its Idempotency-Key, because it is not stored. Then create another link.
 	Token httpx.Secret `json:"token"`
-	// The link for the user. It is null if `http.frontend_url` is not configured or the request is
-	// repeated.
+	// The link for the user. It is null if the link is sent by mail, `http.frontend_url` is not
+	// configured, or the request is repeated.
 	Link      httpx.Secret `json:"link"`
 	ExpiresAt time.Time    `json:"expiresAt"` // The time at which the link expires.
+	Mailed    bool         `json:"mailed"`    // Whether the user gets the link by mail.
 }
 
 func (s *Service) handleCreateReset(ctx context.Context, in struct {
@@ -98,5 +119,5 @@ func (s *Service) handleCreateReset(ctx context.Context, in struct {
 },
 ) (passwordResetBody, error) {
 	reset, err := s.CreateReset(ctx, in.ID)
-	return passwordResetBody{httpx.Secret(reset.Token), httpx.Secret(reset.Link), reset.ExpiresAt}, err
+	return passwordResetBody{httpx.Secret(reset.Token), httpx.Secret(reset.Link), reset.ExpiresAt, reset.Mailed}, err
 }

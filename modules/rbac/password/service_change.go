@@ -3,10 +3,12 @@ package password
 import (
 	"context"
 
+	"omnirapeutic/modules/rbac"
 	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/trail"
 )
 
@@ -54,6 +56,9 @@ func (s *Service) Change(ctx context.Context, c Change) (session.SignedIn, error
 			return session.Session{}, err
 		}
 		if err := s.Throttle.Forget(ctx, counter); err != nil {
+			return session.Session{}, err
+		}
+		if err := rbac.NotifyChange(ctx, s.Core, own.User, mail.PasswordChanged); err != nil {
 			return session.Session{}, err
 		}
 		return in, trail.RecordBy(ctx, s.Audit, trail.Event{

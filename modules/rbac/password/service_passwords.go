@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/modules/rbac/session"
 	"omnirapeutic/modules/rbac/throttle"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/trail"
@@ -22,8 +23,10 @@ import (
 type Service struct {
 	Dependencies
 
-	hasher *hasher
-	store  store
+	hasher    *hasher
+	store     store
+	requests  encryption.Sealer
+	requested chan struct{} // signals that a link was requested
 }
 
 // Dependencies are the dependencies of the service.
@@ -38,12 +41,19 @@ type Dependencies struct {
 	FrontendURL string
 	// ResetLifetime is how long a reset can be used.
 	ResetLifetime time.Duration
+	// Secrets encrypt the addresses of requests. The first is in use, the others are former ones.
+	Secrets [][]byte
 	// Quick hashes with as little work as possible. For tests only.
 	Quick bool
 }
 
 // New returns the service.
-func New(d Dependencies) *Service { return &Service{Dependencies: d, hasher: newHasher(d.Quick)} }
+func New(d Dependencies) *Service {
+	return &Service{
+		Dependencies: d, hasher: newHasher(d.Quick),
+		requests: encryption.New("password reset requests", d.Secrets...), requested: make(chan struct{}, 1),
+	}
+}
 
 // Hash returns the hash of a password for an account of an e-mail address. All accounts of an
 // address share a salt. Call it before a transaction, so that no connection waits for it. The error

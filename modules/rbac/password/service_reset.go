@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/trail"
 )
 
@@ -38,11 +39,13 @@ type Reset struct {
 	Token     string // 256 random bits; only the hash is stored
 	Link      string // to the frontend, with the token in the fragment; empty if no frontend is configured
 	ExpiresAt time.Time
+	Mailed    bool // the user gets the link by mail; Token and Link are empty
 }
 
 // CreateReset creates a reset for a user, replaces an earlier one, and ends all of the user's
-// sessions. Errors: [rbac.ErrUserNotFound], [identity.ErrBeyondOwn] for a user with more permissions
-// than the caller, [ErrOwnPassword], [identity.ErrPeopleOnly].
+// sessions. If mail can reach the user, the link is sent and the caller does not see it. Errors:
+// [rbac.ErrUserNotFound], [identity.ErrBeyondOwn] for a user with more permissions than the caller,
+// [ErrOwnPassword], [identity.ErrPeopleOnly].
 func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error) {
 	caller, err := account.Person(ctx)
 	if err != nil {
@@ -59,12 +62,15 @@ func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error
 			return Reset{}, ErrOwnPassword
 		}
 		now := s.Clock.Now()
-		reset := s.newReset(now)
+		reset := s.newReset(now, s.ResetLifetime)
 		row := resetRow{u.OrganizationID, u.ID, hashOfToken(reset.Token), &caller.UserID, now, reset.ExpiresAt}
 		if err := s.store.saveReset(ctx, row); err != nil {
 			return Reset{}, err
 		}
 		if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
+			return Reset{}, err
+		}
+		if reset, err = s.mailReset(ctx, u, reset); err != nil {
 			return Reset{}, err
 		}
 		return reset, trail.RecordBy(ctx, s.Audit, trail.Event{
@@ -73,11 +79,24 @@ func (s *Service) CreateReset(ctx context.Context, user uuid.UUID) (Reset, error
 	})
 }
 
-func (s *Service) newReset(now time.Time) Reset {
+// mailReset queues the mail with the link of a reset if mail can reach the user, in the transaction of
+// the context. It returns the reset without the secrets that the mail contains.
+func (s *Service) mailReset(ctx context.Context, u rbac.User, reset Reset) (Reset, error) {
+	mailed, err := s.Mail.CanReach(ctx, u.Email)
+	if err != nil || !mailed {
+		return reset, err
+	}
+	return Reset{ExpiresAt: reset.ExpiresAt, Mailed: true}, s.Mail.Queue(ctx, mail.Message{
+		OrganizationID: u.OrganizationID, UserID: u.ID, To: u.Email, Kind: mail.PasswordReset, ExpiresAt: reset.ExpiresAt,
+		Values: mail.Values{Name: u.Name, Link: reset.Link, Until: reset.ExpiresAt},
+	})
+}
+
+func (s *Service) newReset(now time.Time, lifetime time.Duration) Reset {
 	const bytes = 32
 	secret := make([]byte, bytes)
 	_, _ = rand.Read(secret) // never fails: see crypto/rand
-	reset := Reset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(s.ResetLifetime)}
+	reset := Reset{Token: base64.RawURLEncoding.EncodeToString(secret), ExpiresAt: now.Add(lifetime)}
 	if s.FrontendURL != "" {
 		reset.Link = s.FrontendURL + "#password-reset=" + url.QueryEscape(reset.Token)
 	}
@@ -128,7 +147,8 @@ func (s *Service) useReset(ctx context.Context, token, password string) error {
 }
 
 // userOfReset returns the user whose password the token may set. Its creator must still be allowed
-// to create it, because a former administrator may have kept the token.
+// to create it, because a former administrator may have kept the token. A link that the user has
+// requested is invalid once the user signs in with an identity provider.
 func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (rbac.User, error) {
 	found, err := s.store.reset(ctx, tokenHash, s.Clock.Now())
 	if err != nil {
@@ -138,6 +158,12 @@ func (s *Service) userOfReset(ctx context.Context, tokenHash []byte) (rbac.User,
 	if err == nil && found.CreatedBy != nil {
 		creator := identity.Caller{UserID: *found.CreatedBy, OrganizationID: found.OrganizationID}
 		u, err = s.Accounts.AdministeredUser(identity.With(ctx, creator), u.ID)
+	}
+	if err == nil && found.CreatedBy == nil {
+		var linked bool
+		if linked, err = s.store.isLinked(ctx, u); linked {
+			err = rbac.ErrUserNotFound
+		}
 	}
 	refused := errors.Is(err, rbac.ErrUserNotFound) || errors.Is(err, identity.ErrBeyondOwn) ||
 		errors.Is(err, identity.ErrForbidden) || errors.Is(err, identity.ErrUnauthenticated)
@@ -158,6 +184,9 @@ func (s *Service) replace(ctx context.Context, u rbac.User, hash, action string)
 		return err
 	}
 	if _, err := s.Revocations.RevokeUser(ctx, u.OrganizationID, u.ID); err != nil {
+		return err
+	}
+	if err := rbac.NotifyChange(ctx, s.Core, u, mail.PasswordChanged); err != nil {
 		return err
 	}
 	return trail.RecordBy(ctx, s.Audit, trail.Event{Action: action, SubjectType: "user", SubjectID: u.ID, OccurredAt: now})

@@ -137,7 +137,8 @@ func (s *Service) signInFrom(ctx context.Context, from source, typed string, r R
 	case 0:
 		return session.SignedIn{}, s.refuse(ctx, a, ErrWrongCredentials)
 	case 1:
-		return s.signInTo(ctx, accepting[0], r, a.counter)
+		isNew := from.device.user != accepting[0].User.ID
+		return s.signInTo(ctx, accepting[0], r, isNew, a.counter)
 	default:
 		return session.SignedIn{}, s.askOrganization(ctx, a, accepting)
 	}
@@ -164,9 +165,9 @@ func (s *Service) accountsOf(
 	return accounts, factors, err
 }
 
-// signInTo signs in to an account whose password was right.
+// signInTo signs in to an account whose password was right, on a known or a new device.
 func (s *Service) signInTo(
-	ctx context.Context, known candidate, r Request, addressCounter []byte,
+	ctx context.Context, known candidate, r Request, onNewDevice bool, addressCounter []byte,
 ) (session.SignedIn, error) {
 	var proof mfa.Proof
 	if known.factor.IsOn() {
@@ -179,7 +180,7 @@ func (s *Service) signInTo(
 	if err != nil {
 		return session.SignedIn{}, err
 	}
-	signed, err := s.start(ctx, known.credentials, proof, renewed, addressCounter, known.counter)
+	signed, err := s.start(ctx, known.credentials, proof, renewed, onNewDevice, addressCounter, known.counter)
 	if spent := (mfa.SpentError{}); errors.As(err, &spent) {
 		err = s.SecondFactors.RefuseCode(ctx, known.User, known.factor, spent.Verdict)
 	}
@@ -195,7 +196,7 @@ func (s *Service) signInTo(
 // there is one. The error is a [mfa.SpentError] if another request has used the same code
 // first.
 func (s *Service) start(
-	ctx context.Context, known credentials, proof mfa.Proof, renewed string, counters ...[]byte,
+	ctx context.Context, known credentials, proof mfa.Proof, renewed string, onNewDevice bool, counters ...[]byte,
 ) (session.SignedIn, error) {
 	started := s.Sessions.Start(ctx, known.User, false)
 	stored := func(ctx context.Context) (bool, error) {
@@ -228,6 +229,11 @@ func (s *Service) start(
 		}
 		if renewed != "" {
 			if err := s.Passwords.StoreRenewed(ctx, known.Account, renewed); err != nil {
+				return struct{}{}, err
+			}
+		}
+		if onNewDevice {
+			if err := rbac.NotifySignIn(ctx, s.Core, known.User); err != nil {
 				return struct{}{}, err
 			}
 		}

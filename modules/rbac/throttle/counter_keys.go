@@ -53,6 +53,11 @@ func (c Counters) NoAccount(typed, source string) []byte {
 	return c.keyOf("no account", typed, source)
 }
 
+// ResetRequest counts requests for a link to set a new password, for the typed address from a source.
+func (c Counters) ResetRequest(typed, source string) []byte {
+	return c.keyOf("reset request", typed, source)
+}
+
 // Proof counts attempts of a signed-in user to prove something, such as the current password. Each
 // session has its own count, so guesses with a stolen token do not block the user's other devices.
 func (c Counters) Proof(user, session uuid.UUID) []byte {

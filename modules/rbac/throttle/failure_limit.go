@@ -34,13 +34,15 @@ type Kind struct {
 // The kinds of attempts. Each has its own rate, so that a program with an outdated API key does not
 // block sign-ins of people in the same network.
 var (
-	SignIn           = Kind{"sign-in", "user.sign-in"}
-	Refresh          = Kind{"refresh", "sign-in.refresh"}
-	Invitation       = Kind{"invitation", "invitation.accept"}
-	PasswordReset    = Kind{"password-reset", "password-reset.use"}
-	IdentityProvider = Kind{"identity-provider", "user.sign-in"}
-	AccessToken      = Kind{"bearer", "access-token.use"}
-	APIKey           = Kind{"bearer", "api-key.use"}
+	SignIn        = Kind{"sign-in", "user.sign-in"}
+	Refresh       = Kind{"refresh", "sign-in.refresh"}
+	Invitation    = Kind{"invitation", "invitation.accept"}
+	PasswordReset = Kind{"password-reset", "password-reset.use"}
+	// PasswordResetRequest is a request for a link. Each one counts, because none can be proven.
+	PasswordResetRequest = Kind{"password-reset-request", "password-reset.request"}
+	IdentityProvider     = Kind{"identity-provider", "user.sign-in"}
+	AccessToken          = Kind{"bearer", "access-token.use"}
+	APIKey               = Kind{"bearer", "api-key.use"}
 )
 
 // ReasonUnknown is the reason for refusing a token or address that is unknown here.
@@ -74,6 +76,12 @@ func Limited[T any](
 		s.failures.GiveBack(kind.limit, source)
 	}
 	return result, err
+}
+
+// Take claims a failure of the caller's network for an attempt that always counts. The error is that of
+// the [FailureLimit].
+func (s *Service) Take(ctx context.Context, kind Kind) error {
+	return s.takeFailure(ctx, kind, NetworkSource(ctx))
 }
 
 // CountInvalid counts a failure that was found without work, such as a malformed token. It returns
