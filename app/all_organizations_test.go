@@ -23,6 +23,7 @@ var reachesAll = map[string]struct {
 	"modules/audit/service_remove.go":           {1, "an operator's retention applies to all trails, one at a time"},
 	"modules/audit/service_anchor.go":           {2, "the heads of all trails are kept elsewhere, and compared by an operator"},
 	"modules/audit/service_seal.go":             {2, "one sealer serves all chains, and reports the backlog of all"},
+	"modules/audit/service_siem.go":             {1, "it finds the trails with events that a receiver does not have"},
 	"modules/audit/service_verify.go":           {1, "an operator verifies all trails, one at a time"},
 	"modules/authorization/service_expiry.go": {
 		1,

@@ -181,6 +181,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Metrics:   batches,
 		DiskQueue: queue,
 		Observe:   newTrailMetrics(a.registry).observe,
+		SIEM:      siemOf(d.Config.SIEM),
 		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchQueue(a.registry, a.Audit)

@@ -36,6 +36,7 @@ var needNoCaller = map[string]string{
 	"audit.Replay":                 "internal, for all organizations",
 	"audit.Seal":                   "internal, for all organizations",
 	"audit.EnterAndSeal":           "internal, for all organizations",
+	"audit.SendToSIEM":             "internal, for all organizations",
 	"audit.Backlog":                "a count, for metrics",
 	"events.Backlog":               "counts, for metrics",
 	"verification.Overview":        "a count and a time, for metrics",

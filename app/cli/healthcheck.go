@@ -16,7 +16,7 @@ import (
 )
 
 type healthCommand struct {
-	URL     string        `name:"url" help:"The server; default: the configured address on this machine." placeholder:"URL"`
+	URL     string        `name:"url" help:"The server; default: the configured address." placeholder:"URL"`
 	Live    bool          `help:"Only check that the program is alive, not that it serves." xor:"need"`
 	Write   bool          `help:"Also require that changes are accepted." xor:"need"`
 	Timeout time.Duration `default:"5s" help:"The maximum duration of the check."`
