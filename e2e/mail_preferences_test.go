@@ -18,7 +18,7 @@ func preferMail(t testing.TB, as harness.Caller, language any, digest, reminders
 	t.Helper()
 	set := harness.Body{"language": language, "alertDigest": digest, "appointmentReminders": reminders}
 	as.Put(t, "/auth/me/mail", set).OK(t)
-	require.EqualValues(t, set, as.Get(t, "/auth/me/mail").OK(t).Body)
+	require.Equal(t, set, as.Get(t, "/auth/me/mail").OK(t).Body)
 }
 
 // clinicWithMailAt starts a clinic with mail whose clock does not move.
@@ -36,7 +36,7 @@ func clinicWithMailAt(t testing.TB, now time.Time) *harness.Clinic {
 func TestMailIsInTheLanguageOfTheUserOrTheOrganization(t *testing.T) {
 	t.Parallel()
 	c := harness.OpenWithMail(t)
-	require.EqualValues(t, harness.Body{"language": "en", "namesPractice": false},
+	require.Equal(t, harness.Body{"language": "en", "namesPractice": false},
 		c.Admin().Get(t, "/mail/settings").OK(t).Body)
 	user := c.AddUser(t, c.Own, "rosa@own.test", rbac.Biller)
 	subject := func() string {

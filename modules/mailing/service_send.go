@@ -83,13 +83,13 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 	results = map[uuid.UUID]attemptResult{}
 	var connection *smtp.Connection
 	var unusable error // the server
-	began := time.Now()
+	began := s.now()
 	for _, m := range b.mails {
 		if done, ok := resultBefore(m, s.now()); ok {
 			results[m.ID] = done
 			continue
 		}
-		if time.Since(began) > sendFor || ctx.Err() != nil {
+		if s.now().Sub(began) > sendFor || ctx.Err() != nil {
 			break // the rest is due again when its lease ends
 		}
 		if connection == nil && unusable == nil {
