@@ -128,7 +128,7 @@ func (s *Service) send(connection *smtp.Connection, m queuedMail, from Organizat
 	if err := json.Unmarshal(content, &values); err != nil {
 		return err
 	}
-	letter, err := render(m.Kind, english, values, from)
+	letter, err := render(m, values, from)
 	if err != nil {
 		return err
 	}
