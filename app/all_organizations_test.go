@@ -23,6 +23,7 @@ var reachesAll = map[string]struct {
 	"modules/audit/service_remove.go":           {1, "an operator's retention applies to all trails, one at a time"},
 	"modules/audit/service_anchor.go":           {2, "the heads of all trails are kept elsewhere, and compared by an operator"},
 	"modules/audit/service_seal.go":             {2, "one sealer serves all chains, and reports the backlog of all"},
+	"modules/audit/service_siem.go":             {1, "it finds the trails with events that a receiver does not have"},
 	"modules/audit/service_verify.go":           {1, "an operator verifies all trails, one at a time"},
 	"modules/authorization/service_expiry.go": {
 		1,
@@ -38,6 +39,7 @@ var reachesAll = map[string]struct {
 	"modules/events/service_retention.go":      {1, "it finds streams with old events, and removes from each separately"},
 	"modules/mailing/service_send.go":          {1, "it claims due mail of all organizations, and stores the results separately"},
 	"modules/verification/service_overview.go": {1, "it counts verified organizations"},
+	"modules/mailing/service_wanted.go":        {1, "digests are due in all organizations; each is sent separately"},
 	"modules/rbac/account/service_users.go": {
 		2,
 		"whether any user exists, and whether the demo's addresses can sign in",

@@ -181,6 +181,7 @@ func (a *App) newRecords(d Dependencies, secrets config.KeySecrets, batches *com
 		Metrics:   batches,
 		DiskQueue: queue,
 		Observe:   newTrailMetrics(a.registry).observe,
+		SIEM:      siemOf(d.Config.SIEM),
 		Anchors:   anchorsOf(d.Config.Anchors, secrets.Anchors),
 	})
 	watchQueue(a.registry, a.Audit)
@@ -295,6 +296,7 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		Events:         a.Events,
 		Audit:          a.Audit,
 		Callers:        a.Access.Accounts,
+		Families:       families{a},
 		Clock:          d.Clock,
 		NewID:          d.NewID,
 	}

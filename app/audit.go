@@ -13,6 +13,7 @@ import (
 	"omnirapeutic/config"
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/audit/anchor"
+	"omnirapeutic/modules/audit/siem"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/fault"
@@ -41,6 +42,15 @@ func anchorsOf(c config.Anchors, secrets [][]byte) audit.Anchors {
 		a.Destinations = append(a.Destinations, anchor.Destination(to))
 	}
 	return a
+}
+
+// siemOf returns the configured receivers of audit events.
+func siemOf(urls []string) []siem.Destination {
+	all := make([]siem.Destination, len(urls))
+	for i, to := range urls {
+		all[i] = siem.Destination(to)
+	}
+	return all
 }
 
 // denialTimeout limits the recording of a denial. The request may have ended already.

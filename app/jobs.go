@@ -12,12 +12,15 @@ import (
 // its flush.
 const sealGather = 250 * time.Millisecond
 
+// siemInterval is the interval of sending audit events to a SIEM, and of retries.
+const siemInterval = 5 * time.Second
+
 // mailPoll is the interval between looks for mail whose retry is due, or that another instance has left.
 const mailPoll = 5 * time.Second
 
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
-	return slices.Concat(a.sharedJobs(), a.instanceJobs(), a.deliveryJobs())
+	return slices.Concat(a.sharedJobs(), a.instanceJobs(), a.deliveryJobs(), a.exportJobs())
 }
 
 // sharedJobs run once per interval, on any instance.
@@ -31,6 +34,7 @@ func (a *App) sharedJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "copy-audit-heads", Every: time.Hour, Run: a.Audit.CopyHeads},
+		{Name: "send-alert-digests", Every: digestPoll, Run: a.sendDigests},
 		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}
@@ -117,6 +121,20 @@ func (a *App) deliveryJobs() []jobs.Job {
 			Wake:        a.Mail.Due(),
 		},
 	}
+}
+
+// exportJobs send the audit trail to other systems, if there are any.
+func (a *App) exportJobs() []jobs.Job {
+	if len(a.config.SIEM) == 0 {
+		return nil
+	}
+	return []jobs.Job{{
+		Name:    "send-audit-events",
+		Every:   siemInterval,
+		Run:     a.Audit.SendToSIEM,
+		Quiet:   true,
+		Failure: "audit events could not be sent to the SIEM; they are sent later",
+	}}
 }
 
 // RunJobs runs the background jobs when they are due, or only the named ones, until the context ends

@@ -31,8 +31,9 @@ type Config struct {
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
 	Anchors       Anchors
-	PostgresBin   string // folder of PostgreSQL's programs; "" to search for them
-	PostgresFetch bool   // download PostgreSQL's programs if none are installed
+	SIEM          []string // URLs to which audit events are sent, see setSIEM; may be empty
+	PostgresBin   string   // folder of PostgreSQL's programs; "" to search for them
+	PostgresFetch bool     // download PostgreSQL's programs if none are installed
 	Database      Database
 	Retry         Retry
 	Token         Token

@@ -165,6 +165,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
 			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
 			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
+			"OMNI_SIEM":                           "syslog+tls://siem.test:6514, https://u:p@siem.test/in",
 			"OMNI_LOG_LEVEL":                      "debug",
 			"OMNI_LOG_FORMAT":                     "text",
 			"OMNI_REQUEST_TIMEOUT":                "1s",
@@ -222,6 +223,7 @@ func TestLoad(t *testing.T) {
 			Anchors: Anchors{
 				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
 			},
+			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,

@@ -58,6 +58,10 @@ var keys = []key{
 		show: func(c Config) string { return withoutPassword(c.Anchors.Authority) },
 	},
 	{
+		name: "siem", env: "OMNI_SIEM",
+		list: "syslog+tls://siem.example.com:6514, https://siem.example.com/audit", set: setSIEM, show: showSIEM,
+	},
+	{
 		name: "postgres_bin", env: "OMNI_POSTGRES_BIN",
 		set:  func(c *Config, s string) error { c.PostgresBin = s; return nil },
 		show: func(c Config) string { return c.PostgresBin },

@@ -255,6 +255,27 @@ func showAnchors(c Config) string {
 	return strings.Join(texts, ", ")
 }
 
+// setSIEM accepts https URLs, and syslog+tls URLs without a path.
+func setSIEM(c *Config, s string) error {
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		u, err := url.Parse(text)
+		isSyslog := err == nil && u.Scheme == "syslog+tls" && u.Path == ""
+		if err != nil || u.Host == "" || !isSyslog && u.Scheme != "https" {
+			return errors.New("must be syslog+tls://HOST:PORT or https://HOST/PATH, or several of them, separated by commas")
+		}
+		c.SIEM = append(c.SIEM, text)
+	}
+	return nil
+}
+
+func showSIEM(c Config) string {
+	texts := make([]string, len(c.SIEM))
+	for i, to := range c.SIEM {
+		texts[i] = withoutPassword(to)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // withoutPassword returns a valid URL with its password replaced.
 func withoutPassword(text string) string {
 	if u, err := url.Parse(text); err == nil {

@@ -42,7 +42,7 @@ type commandLine struct {
 	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`
 	User     userCommand     `cmd:"" help:"Manage users."`
 	Conf     configCommand   `cmd:"" name:"config" help:"Show or check the configuration."`
-	Health   healthCommand   `cmd:"" name:"healthcheck" help:"Probe the server on this machine; the exit code is its state."`
+	Health   healthCommand   `cmd:"" name:"healthcheck" help:"Probe the server; the exit code is its state."`
 	Postgres postgresCommand `cmd:"" help:"Download PostgreSQL binaries for the private server."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 

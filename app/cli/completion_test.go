@@ -80,6 +80,9 @@ func TestManualDescribesEveryCommand(t *testing.T) {
 		require.Contains(t, page, text)
 	}
 	require.NotContains(t, page, ".SS measured", "hidden commands are left out")
+	self, err := os.Executable()
+	require.NoError(t, err)
+	require.NotContains(t, page, self, "the page does not depend on the place of the program")
 	if _, err := exec.LookPath("mandoc"); err != nil {
 		t.Skip("the format is checked with mandoc")
 	}

@@ -4,11 +4,14 @@ package cli_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
@@ -42,6 +45,42 @@ func TestSIGHUPReloadsTheConfiguration(t *testing.T) {
 	readUntil(t, stderr, "route=/healthz") // it is logged at debug, which is still the level
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	readUntil(t, stderr, "event=stopping")
+	require.NoError(t, c.Wait())
+}
+
+func TestServeReportsItsStateToSystemd(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "notify")
+	states, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, states.Close()) })
+	const limit = 600 * time.Millisecond
+	c := program(t, onDatabase(t, "OMNI_DEMO=false", "OMNI_DB_WAIT=1m", "NOTIFY_SOCKET="+socket,
+		fmt.Sprintf("WATCHDOG_USEC=%d", limit.Microseconds())), "serve")
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	serving(t, c, "Stop with Ctrl-C")
+	until := func(state string) {
+		t.Helper()
+		for {
+			require.NoError(t, states.SetReadDeadline(time.Now().Add(time.Minute)))
+			text := make([]byte, 1024)
+			n, err := states.Read(text)
+			require.NoError(t, err)
+			if strings.Contains(string(text[:n]), state) {
+				return
+			}
+		}
+	}
+	until("EXTEND_TIMEOUT_USEC=60000000")
+	until("READY=1\nSTATUS=Serving on http://127.0.0.1:")
+	for range 3 {
+		until("WATCHDOG=1")
+	}
+	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
+	until("RELOADING=1")
+	until("READY=1")
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	until("STOPPING=1")
 	require.NoError(t, c.Wait())
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 type healthCommand struct {
-	URL     string        `name:"url" help:"The server; default: the configured address on this machine." placeholder:"URL"`
+	URL     string        `name:"url" help:"The server; default: the configured address." placeholder:"URL"`
 	Live    bool          `help:"Only check that the program is alive, not that it serves." xor:"need"`
 	Write   bool          `help:"Also require that changes are accepted." xor:"need"`
 	Timeout time.Duration `default:"5s" help:"The maximum duration of the check."`
@@ -69,7 +69,7 @@ func (h healthCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was read
+	defer answer.Body.Close()
 	const most = 4096
 	body, err := io.ReadAll(io.LimitReader(answer.Body, most))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"omnirapeutic/platform/programname"
 	"omnirapeutic/platform/version"
 )
 
@@ -27,7 +28,8 @@ func printManual(out io.Writer, model *kong.Application) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH OMNIRAPEUTIC 1 \"\" \"Omnirapeutic %s\" \"Omnirapeutic\"\n", roff(version.Version()))
 	b.WriteString(".SH NAME\nomnirapeutic \\- a backend for ABA\\-therapy practices\n")
-	b.WriteString(".SH SYNOPSIS\n.B omnirapeutic\n[\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fICOMMAND\\fR] [\\fIOPTION\\fR ...]\n")
+	b.WriteString(".SH SYNOPSIS\n.B omnirapeutic\n" +
+		"[\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fICOMMAND\\fR] [\\fIOPTION\\fR ...]\n")
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n%s\n", paragraphs(model.Help))
 	b.WriteString(".SH OPTIONS\n")
 	writeOptions(&b, flagsOf(model.Node))
@@ -35,7 +37,9 @@ func printManual(out io.Writer, model *kong.Application) error {
 	for _, n := range visibleCommands(model.Node)[1:] {
 		fmt.Fprintf(&b, ".SS %s\n%s\n", roff(usageOf(n)), paragraphs(n.Help))
 		if n.Detail != "" && n.Detail != n.Parent.Detail {
-			fmt.Fprintf(&b, ".PP\n%s\n", paragraphs(n.Detail))
+			// The page names the installed program, not the one that prints it.
+			detail := strings.ReplaceAll(n.Detail, programname.Command(""), "omnirapeutic")
+			fmt.Fprintf(&b, ".PP\n%s\n", paragraphs(detail))
 		}
 		writeOptions(&b, flagsOf(n))
 	}

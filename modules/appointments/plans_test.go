@@ -49,11 +49,13 @@ func filled(t *testing.T) *db.DB {
 				CASE WHEN n % 3 = 0 THEN id END, id, at, at FROM visits`,
 		`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units,
 			minutes, unit_minutes, rounding,
-				rounding_starts_on, track, code, starts_at, ends_at, occupies)
+				rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
 			SELECT organization_id, id, patient_id, 0, authorization_id, 4, 60, 15, 'CEIL', '0001-01-01', 'DIRECT', '97153',
-			at, ends_at, true FROM visits`,
-		`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies)
-			SELECT organization_id, id, 0, who, at, ends_at, true FROM visits`,
+			at, ends_at, true, CASE WHEN n % 3 = 0 THEN at END, CASE WHEN n % 3 = 0 THEN ends_at END FROM visits`,
+		`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies,
+				worked_starts_at, worked_ends_at)
+			SELECT organization_id, id, 0, who, at, ends_at, true, CASE WHEN n % 3 = 0 THEN at END,
+				CASE WHEN n % 3 = 0 THEN ends_at END FROM visits`,
 		`INSERT INTO sessions (organization_id, id, appointment_id, starts_at, ends_at, service_date, unauthorized_units,
 			created_by, created_at, updated_at)
 			SELECT organization_id, id, id, at, ends_at, at::date, (n % 60 = 0)::int, id, at, at FROM visits WHERE n % 3 = 0`,
@@ -127,7 +129,9 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"the overlaps of a session": func(ctx context.Context) error {
-			r, err := s.overlapping(organization, []uuid.UUID{idFrom("a5001")}, nil)
+			r, err := s.overlapping(&sessionReading{organization: organization, rows: []sessionRow{{Session: Session{
+				ID: idFrom("a5001"), AppointmentID: idFrom("a5001"), Span: Span{someday, someday.Add(time.Hour)},
+			}}}}, nil)
 			require.NoError(t, err)
 			_, err = r.Read(ctx)
 			return err
@@ -213,6 +217,21 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		})
 		require.NoError(t, err)
 	})
+	t.Run("overlaps of a session", func(t *testing.T) {
+		_, err := db.Snapshot(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			last := idFrom("a19986") // of a patient and a practitioner with 33 and 66 sessions before
+			r, err := s.conflictsOf(organization, []uuid.UUID{last}, conflictArguments{now: someday})
+			require.NoError(t, err)
+			_, err = r.Read(ctx)
+			require.NoError(t, err)
+			rows, err := db.SelectOne[int](ctx, `SELECT sum(idx_tup_fetch)::int FROM pg_stat_xact_user_tables
+				WHERE relname IN ('appointment_patients', 'appointment_practitioners')`)
+			require.Positive(t, rows)
+			require.Less(t, rows, 12, "only a day's work")
+			return struct{}{}, err
+		})
+		require.NoError(t, err)
+	})
 	t.Run("units of sessions on authorizations", func(t *testing.T) {
 		keys := make([]record.Key, 20)
 		for i := range keys { // each has sixteen or seventeen sessions
@@ -256,7 +275,7 @@ func readSessions(ctx context.Context, f SessionFilter, within Span, n narrowing
 	if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
 		return err
 	}
-	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()))
+	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()), r.servicesOf())
 	return db.ReadAll(ctx, append(queries, r.clockings().Queries...)...)
 }
 

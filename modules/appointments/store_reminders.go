@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // dueReminder is an appointment with a due reminder.
@@ -46,4 +47,24 @@ func (store) takeReminders(ctx context.Context, now time.Time, before time.Durat
 		FROM due d JOIN published t ON t.organization_id = d.organization_id AND t.appointment_id = d.id`,
 		now, now.Add(before), int(before/time.Minute), most).Scan(&rows).Error
 	return rows, err
+}
+
+// patientsOfReminders returns the patients of appointments, by appointment. Index: the primary key.
+func (store) patientsOfReminders(ctx context.Context, due []dueReminder) (map[record.Key][]uuid.UUID, error) {
+	organizations, appointments := make([]uuid.UUID, len(due)), make([]uuid.UUID, len(due))
+	for i, d := range due {
+		organizations[i], appointments[i] = d.OrganizationID, d.AppointmentID
+	}
+	type patient struct{ OrganizationID, AppointmentID, PatientID uuid.UUID }
+	rows, err := db.Select[patient](ctx, `
+		SELECT organization_id, appointment_id, patient_id
+		FROM appointment_patients
+		WHERE organization_id IN ? AND appointment_id IN ?
+		ORDER BY organization_id, appointment_id, position`, organizations, appointments)
+	patients := map[record.Key][]uuid.UUID{}
+	for _, r := range rows {
+		key := record.Of(r.OrganizationID, r.AppointmentID)
+		patients[key] = append(patients[key], r.PatientID)
+	}
+	return patients, err
 }

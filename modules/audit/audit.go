@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 
+	"omnirapeutic/modules/audit/siem"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
@@ -33,6 +34,7 @@ type Service struct {
 	attempts   attemptCounter // of callers without an organization
 	diskQueue  *DiskQueue     // nil: events that the database does not accept are refused
 	observe    func(recorded []trail.Event)
+	siem       []siem.Destination
 	anchors    Anchors
 }
 
@@ -48,6 +50,8 @@ type Dependencies struct {
 	// Observe is called with events after they are recorded or queued on disk, also with denials that are
 	// only counted. It must return quickly. It may be nil.
 	Observe func(recorded []trail.Event)
+	// SIEM are the destinations of [Service.SendToSIEM].
+	SIEM    []siem.Destination
 	Anchors Anchors // may be the zero value
 }
 
@@ -55,7 +59,7 @@ type Dependencies struct {
 func New(d Dependencies) *Service {
 	s := &Service{
 		database: d.Database, clock: d.Clock, logger: d.Logger, sealSignal: make(chan struct{}, 1),
-		diskQueue: d.DiskQueue, anchors: d.Anchors, observe: d.Observe,
+		diskQueue: d.DiskQueue, anchors: d.Anchors, observe: d.Observe, siem: d.SIEM,
 	}
 	if s.observe == nil {
 		s.observe = func([]trail.Event) {}

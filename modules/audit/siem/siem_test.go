@@ -1,0 +1,174 @@
+package siem_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/modules/audit/siem"
+)
+
+// certificate returns a certificate of 127.0.0.1, and the path of a file with its authority.
+func certificate(t *testing.T) (*httptest.Server, string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	return server, path
+}
+
+func events(n int) []siem.Event {
+	all := make([]siem.Event, n)
+	for i := range all {
+		all[i] = siem.Event{
+			OrganizationID: uuid.MustParse("0198f0de-0000-7000-8000-000000000001"), Position: int64(i + 1), Hash: "ab",
+			OccurredAt: time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC), Address: "192.0.2.7",
+			Action: "patient.read", Outcome: "done", After: json.RawMessage(`{"operation":"getPatient"}`),
+		}
+	}
+	all[n-1].Outcome = "denied"
+	return all
+}
+
+// receive accepts one connection and returns the messages of RFC 5425 on it. Then it answers the end of the
+// stream with its own, unless it is rude.
+func receive(t *testing.T, l net.Listener, rude bool) <-chan []string {
+	t.Helper()
+	received := make(chan []string, 1)
+	go func() {
+		defer close(received)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		var messages []string
+		for in := bufio.NewReader(c); ; {
+			length, err := in.ReadString(' ')
+			if err != nil {
+				break
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(length))
+			if err != nil {
+				t.Errorf("%q is not a length", length)
+				return
+			}
+			message := make([]byte, n)
+			if _, err := io.ReadFull(in, message); err != nil {
+				t.Error(err)
+				return
+			}
+			if messages = append(messages, string(message)); rude {
+				if tcp, ok := c.(*tls.Conn).NetConn().(*net.TCPConn); ok {
+					_ = tcp.SetLinger(0) // resets the connection
+				}
+				return
+			}
+		}
+		received <- messages
+	}()
+	return received
+}
+
+func listen(t *testing.T) (net.Listener, siem.Destination) {
+	t.Helper()
+	server, ca := certificate(t)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server.TLS)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l, siem.Destination("syslog+tls://" + l.Addr().String() + "?ca=" + ca)
+}
+
+func TestSyslogMessagesAreCountedAndAcknowledged(t *testing.T) {
+	t.Parallel()
+	l, to := listen(t)
+	received := receive(t, l, false)
+	require.NoError(t, to.Send(t.Context(), events(3)))
+	messages := <-received
+	require.Len(t, messages, 3)
+	header := regexp.MustCompile(`^<(\d+)>1 2026-03-01T12:00:00\.123456Z \S+ omnirapeutic - patient\.read - (\{.*\})$`)
+	for i, message := range messages {
+		parts := header.FindStringSubmatch(message)
+		require.NotNil(t, parts, message)
+		require.Equal(t, []string{"110", "110", "108"}[i], parts[1], "facility 13; denials are warnings")
+		var e siem.Event
+		require.NoError(t, json.Unmarshal([]byte(parts[2]), &e))
+		require.Equal(t, events(3)[i], e)
+	}
+}
+
+func TestSyslogWithoutAnAcknowledgementIsAnError(t *testing.T) {
+	t.Parallel()
+	l, to := listen(t)
+	receive(t, l, true)
+	require.Error(t, to.Send(t.Context(), events(200)))
+}
+
+func TestSendingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	l, to := listen(t)
+	go func() {
+		for { // accepts, and never answers
+			if _, err := l.Accept(); err != nil {
+				return
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.Error(t, to.Send(ctx, events(1)))
+}
+
+func TestReceiversAreAuthenticated(t *testing.T) {
+	t.Parallel()
+	l, to := listen(t)
+	receive(t, l, false)
+	unknown, _, _ := strings.Cut(string(to), "?")
+	require.ErrorContains(t, siem.Destination(unknown).Send(t.Context(), events(1)), "certificate")
+	require.ErrorContains(t, siem.Destination(unknown+"?ca=/nowhere").Send(t.Context(), events(1)), "authorities")
+}
+
+func TestLinesAreSentByHTTPS(t *testing.T) {
+	t.Parallel()
+	server, ca := certificate(t)
+	status := http.StatusOK
+	var lines []string
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		require.Equal(t, []string{"omni", "pw"}, []string{user, password})
+		require.Equal(t, "application/x-ndjson", r.Header.Get("Content-Type"))
+		require.Equal(t, "index=audit", r.URL.RawQuery)
+		text, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		lines = strings.Split(strings.TrimSpace(string(text)), "\n")
+		w.WriteHeader(status)
+	})
+	to := siem.Destination(strings.Replace(server.URL, "https://", "https://omni:pw@", 1) + "/in?index=audit&ca=" + ca)
+	require.Equal(t, server.URL+"/in", to.Name(), "without credentials and parameters")
+	require.NoError(t, to.Send(t.Context(), events(2)))
+	require.Len(t, lines, 2)
+	var e siem.Event
+	require.NoError(t, json.Unmarshal([]byte(lines[0]), &e))
+	require.Equal(t, events(2)[0], e)
+	status = http.StatusFound
+	require.ErrorContains(t, to.Send(t.Context(), events(2)), "302", "a redirect is not followed")
+}
