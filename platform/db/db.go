@@ -166,9 +166,9 @@ func isWritable(c *pgx.Conn) bool {
 // foundWritable marks connections whose server was asked, and accepts writes.
 const foundWritable = "writable"
 
-// askWritable asks the server whether it accepts writes, if it has reported the contrary. A pooler reports what
-// its first server connection was told: pgbouncer 1.18 in front of a promoted standby says in_hot_standby for as
-// long as it runs.
+// askWritable asks the server whether it accepts writes, if the connection reports the contrary. Poolers repeat the
+// values of their first server connection: pgbouncer 1.18 in front of a promoted standby reports in_hot_standby for
+// as long as it runs.
 func askWritable(ctx context.Context, c *pgx.Conn) (bool, error) {
 	if isWritable(c) {
 		return true, nil

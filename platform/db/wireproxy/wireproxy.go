@@ -63,8 +63,8 @@ func (p *Proxy) URL(of string) string {
 	return u.String()
 }
 
-// Claim makes new connections report a parameter with this value, whatever the server says. Poolers do so: they
-// repeat what their first server connection was told.
+// Claim makes new connections report this value of a parameter, instead of the server's. Poolers do so: they
+// repeat the values of their first server connection.
 func (p *Proxy) Claim(parameter, value string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
