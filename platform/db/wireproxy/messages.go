@@ -41,5 +41,5 @@ func write(to io.Writer, m []byte) error {
 // status returns a ParameterStatus message.
 func status(parameter, value string) []byte {
 	body := parameter + "\x00" + value + "\x00"
-	return append(binary.BigEndian.AppendUint32([]byte{'S'}, uint32(len(body)+4)), body...) //nolint:gosec // a short text
+	return append(binary.BigEndian.AppendUint32([]byte{'S'}, uint32(len(body)+4)), body...)
 }
