@@ -33,6 +33,7 @@ func (a *App) sharedJobs() []jobs.Job {
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "copy-audit-heads", Every: time.Hour, Run: a.Audit.CopyHeads},
+		{Name: "send-alert-digests", Every: digestPoll, Run: a.sendDigests},
 		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}

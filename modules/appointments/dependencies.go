@@ -71,8 +71,10 @@ type Dependencies struct {
 	Events         Events
 	Audit          Audit
 	Callers        Callers
-	Clock          func() time.Time
-	NewID          func() uuid.UUID
+	// Families reminds families of appointments; nil: no mail is sent.
+	Families Families
+	Clock    func() time.Time
+	NewID    func() uuid.UUID
 }
 
 // base has what all services of this module need.

@@ -2,12 +2,16 @@ package appointments
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/record"
 )
 
 // ReminderService publishes reminders of appointments.
@@ -49,6 +53,36 @@ func (s *ReminderService) Remind(ctx context.Context, times []time.Duration) (in
 	return announced, nil
 }
 
+// FamilyReminder is a reminder of an appointment for the families of its patients.
+type FamilyReminder struct {
+	OrganizationID uuid.UUID
+	PatientIDs     []uuid.UUID
+	Start          time.Time
+}
+
+// Families reminds families by mail. The app connects it to the users and to mail.
+type Families interface {
+	// Remind sends a mail to each user who is a guardian of a patient of the appointments and has asked
+	// for reminders, if the transaction of the context commits.
+	Remind(ctx context.Context, reminders []FamilyReminder) error
+}
+
+// remindFamilies reminds the families of the patients of due appointments.
+func (s *ReminderService) remindFamilies(ctx context.Context, due []dueReminder) error {
+	if s.Families == nil {
+		return nil
+	}
+	patients, err := s.store.patientsOfReminders(ctx, due)
+	if err != nil {
+		return err
+	}
+	reminders := make([]FamilyReminder, len(due))
+	for i, d := range due {
+		reminders[i] = FamilyReminder{d.OrganizationID, patients[record.Of(d.OrganizationID, d.AppointmentID)], d.Start}
+	}
+	return s.Families.Remind(ctx, reminders)
+}
+
 // ForgetReminders deletes the records of reminders of past appointments, of all organizations, and
 // returns their number. Index: appointment_reminders_by_start.
 func (s *ReminderService) ForgetReminders(ctx context.Context) (int64, error) {
@@ -66,19 +100,20 @@ func (s *ReminderService) remind(
 		if err != nil {
 			return nil, err
 		}
-		var messages []outbox.Message
-		for _, d := range due {
-			if d.Published {
-				continue
-			}
-			messages = append(messages, outbox.Message{
+		taken := slices.DeleteFunc(slices.Clone(due), func(d dueReminder) bool { return d.Published })
+		if len(taken) == 0 {
+			return due, nil
+		}
+		messages := make([]outbox.Message, len(taken))
+		for i, d := range taken {
+			messages[i] = outbox.Message{
 				OrganizationID: d.OrganizationID, Type: EventReminder, SubjectID: d.AppointmentID,
 				Permission: permission.AppointmentRead, OccurredAt: run.now,
 				Payload: AppointmentReminder{d.AppointmentID, d.Start.UTC(), d.End.UTC(), d.Version, d.MinutesBefore},
-			})
+			}
 		}
-		if len(messages) == 0 {
-			return due, nil
+		if err := s.remindFamilies(ctx, taken); err != nil {
+			return nil, err
 		}
 		return due, s.Events.Publish(ctx, messages)
 	}, db.AllOrganizations())

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/record"
 )
 
 // dueReminder is an appointment with a due reminder.
@@ -25,8 +26,8 @@ const longestChange = time.Minute
 // takeReminders records due reminders as published and returns the ones that were not recorded before,
 // at most the given number, of all enabled organizations. A concurrent call waits for this one. It reads
 // the appointments that have come near in the run, the changed ones, and all near ones of changed
-// organizations, which may have been enabled. Indexes:
-// appointments_by_start, appointment_reminders_pkey, the primary keys.
+// organizations, which may have been enabled. Indexes: appointments_by_start, appointment_reminders_pkey, the
+// primary keys.
 func (store) takeReminders(
 	ctx context.Context, run reminderRun, before time.Duration, most int,
 ) ([]dueReminder, error) {
@@ -39,7 +40,8 @@ func (store) takeReminders(
 			SELECT a.* FROM organizations o CROSS JOIN LATERAL (
 				SELECT t.organization_id, t.id, t.starts_at, t.ends_at, t.version FROM appointments t
 				WHERE t.organization_id = o.id AND `+near+`
-					AND t.starts_at > CASE WHEN o.updated_at > $8::timestamptz THEN $1::timestamptz ELSE $5::timestamptz END OFFSET 0) a
+					AND t.starts_at > CASE WHEN o.updated_at > $8::timestamptz THEN $1::timestamptz
+						ELSE $5::timestamptz END OFFSET 0) a
 			UNION
 			SELECT a.* FROM unnest($6::uuid[], $7::uuid[]) AS k (organization_id, id) CROSS JOIN LATERAL (
 				SELECT t.organization_id, t.id, t.starts_at, t.ends_at, t.version FROM appointments t
@@ -60,4 +62,24 @@ func (store) takeReminders(
 		run.now, run.now.Add(before), int(before/time.Minute), most, run.after(before), columns[0], columns[1],
 		run.since.Add(-longestChange)))
 	return rows, err
+}
+
+// patientsOfReminders returns the patients of appointments, by appointment. Index: the primary key.
+func (store) patientsOfReminders(ctx context.Context, due []dueReminder) (map[record.Key][]uuid.UUID, error) {
+	organizations, appointments := make([]uuid.UUID, len(due)), make([]uuid.UUID, len(due))
+	for i, d := range due {
+		organizations[i], appointments[i] = d.OrganizationID, d.AppointmentID
+	}
+	type patient struct{ OrganizationID, AppointmentID, PatientID uuid.UUID }
+	rows, err := db.Select[patient](ctx, `
+		SELECT organization_id, appointment_id, patient_id
+		FROM appointment_patients
+		WHERE organization_id IN ? AND appointment_id IN ?
+		ORDER BY organization_id, appointment_id, position`, organizations, appointments)
+	patients := map[record.Key][]uuid.UUID{}
+	for _, r := range rows {
+		key := record.Of(r.OrganizationID, r.AppointmentID)
+		patients[key] = append(patients[key], r.PatientID)
+	}
+	return patients, err
 }
