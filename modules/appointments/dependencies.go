@@ -83,6 +83,7 @@ type base struct {
 	store     store
 	hours     availabilityStore
 	delivered deliveredStore
+	reminders *reminderProgress
 }
 
 // now returns the current time with PostgreSQL's precision.

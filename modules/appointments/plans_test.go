@@ -37,7 +37,7 @@ func filled(t *testing.T) *db.DB {
 				EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
 			END LOOP; END $$`,
 		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at)
-			SELECT md5(n::text)::uuid, 'x', 'UTC', 1, now(), now() FROM generate_series(0, 4) n`,
+			SELECT md5(n::text)::uuid, 'x', 'UTC', 1, '2026-01-01Z', '2026-01-01Z' FROM generate_series(0, 4) n`,
 		`CREATE TEMP TABLE visits AS
 			SELECT n, md5((n % 5)::text)::uuid AS organization_id, md5('a' || n)::uuid AS id, md5('u' || n / 5 % 20)::uuid AS who,
 				md5('p' || n / 5 % 40)::uuid AS patient_id, md5('z' || n / 5 % 400)::uuid AS authorization_id, at, at + interval '1 hour' AS ends_at
@@ -203,7 +203,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 	t.Run("reminders of all practices", func(t *testing.T) { // first, because the others' rows would count
 		_, err := db.ReadCommitted(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
 			require.NotContains(t, wholly(t, ctx, func(ctx context.Context) error {
-				_, err := s.takeReminders(ctx, someday, 24*time.Hour, 100)
+				_, err := s.takeReminders(ctx, reminderRun{now: someday, search: true}, 24*time.Hour, 100)
 				return err
 			}), "appointments")
 			tx, err := db.Handle(ctx)
@@ -215,6 +215,26 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			require.Less(t, rows, 1000, "only a day's appointments")
 			return struct{}{}, err
 		})
+		require.NoError(t, err)
+	})
+	t.Run("reminders since the last run", func(t *testing.T) {
+		_, err := db.ReadCommitted(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			const month = 30 * 24 * time.Hour // with 720 appointments
+			run := reminderRun{now: someday, since: someday.Add(-2 * time.Hour), changed: []record.Key{key}}
+			fetched := func() int {
+				rows, err := db.SelectOne[int](ctx,
+					"SELECT coalesce(max(idx_tup_fetch), 0)::int FROM pg_stat_xact_user_tables WHERE relname = 'appointments'")
+				require.NoError(t, err)
+				return rows
+			}
+			before := fetched() // the statistics belong to the connection
+			due, err := s.takeReminders(ctx, run, month, 100)
+			require.NoError(t, err)
+			require.NotEmpty(t, due)
+			rows := fetched() - before
+			require.Less(t, rows, 10, "only new near ones, and the changed one")
+			return struct{}{}, err
+		}, db.AllOrganizations())
 		require.NoError(t, err)
 	})
 	t.Run("overlaps of a session", func(t *testing.T) {
