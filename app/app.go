@@ -299,6 +299,7 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		Events:         a.Events,
 		Audit:          a.Audit,
 		Callers:        a.Access.Accounts,
+		Families:       families{a},
 		Clock:          d.Clock,
 		NewID:          d.NewID,
 	}

@@ -68,7 +68,7 @@ func Back(ctx context.Context, c config.Config, o BackupOptions, logger logrus.F
 	if err != nil {
 		return b, err
 	}
-	defer os.Remove(partial.Name()) // remains only after a failure
+	defer func() { _ = os.Remove(partial.Name()) }() // remains only after a failure
 	written, err := writeBackup(ctx, privateOptions(c, logger), partial, recipients)
 	if err := errors.Join(err, partial.Sync(), partial.Close()); err != nil {
 		return b, err

@@ -27,13 +27,13 @@ func (a *App) BackgroundJobs() []jobs.Job {
 func (a *App) sharedJobs() []jobs.Job {
 	return []jobs.Job{
 		{Name: "release-expired-holds", Every: a.config.SweepInterval, Run: a.Authorizations.SweepHolds},
-		{Name: "publish-reminders", Every: 30 * time.Second, Run: a.remind},
 		{Name: "remove-reminders", Every: time.Hour, Run: a.Appointments.ForgetReminders},
 		{Name: "remove-events", Every: time.Hour, Run: a.Events.Sweep},
 		{Name: "remove-sign-ins", Every: time.Hour, Run: a.Access.Sweep},
 		{Name: "remove-idempotency-keys", Every: time.Hour, Run: a.ForgetRequests},
 		{Name: "remove-verifications", Every: time.Hour, Run: a.Verifications.Forget},
 		{Name: "copy-audit-heads", Every: time.Hour, Run: a.Audit.CopyHeads},
+		{Name: "send-alert-digests", Every: digestPoll, Run: a.sendDigests},
 		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}
@@ -93,6 +93,7 @@ func (a *App) instanceJobs() []jobs.Job {
 			PerInstance: true,
 			AtStop:      true,
 		},
+		{Name: "publish-reminders", Every: 30 * time.Second, Run: a.remind, PerInstance: true, AtStop: true},
 		{Name: "write-api-key-uses", Every: time.Minute, Run: a.Access.APIKeys.WriteUses, PerInstance: true, AtStop: true},
 	}
 }

@@ -58,7 +58,7 @@ func (d mailDirectory) Organizations(ctx context.Context, ids []uuid.UUID) ([]ma
 		if zoneErr != nil {
 			return nil, zoneErr
 		}
-		organizations[i] = mailing.Organization{ID: o.ID, Name: o.Name, Location: zone}
+		organizations[i] = mailing.Organization{ID: o.ID, Name: o.Name, Location: zone, Disabled: o.Disabled}
 	}
 	return organizations, err
 }

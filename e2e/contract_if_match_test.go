@@ -31,6 +31,8 @@ var withoutVersion = map[string]string{
 	"revokeCalendarFeed":    "a calendar link has no version: it can only end",
 	"unassignPatient":       "an assignment has no version: it exists or not",
 	"removeUserPatient":     "as above",
+	"setMailSettings":       "two choices without history: the last one counts",
+	"setMyMailPreferences":  "choices of one user: the last one counts",
 	"clearRefusedAddress":   "a refused address has no version: it exists or not",
 }
 

@@ -425,6 +425,12 @@ func (s *recording) recordRefusedAddress(admin harness.Caller) {
 	id := s.c.NewID()
 	s.c.Exec(s.t, `INSERT INTO refused_addresses (organization_id, id, address, kind, reply, refused_at)
 		VALUES ($1, $2, 'typo@example.test', 'invitation', '550 5.1.1', $3)`, s.c.Own.ID, id, s.c.Clock.Now())
+	s.record(admin, "getMailSettings", "The defaults", "/mail/settings", nil)
+	s.record(admin, "setMailSettings", "Mail in Spanish", "/mail/settings",
+		harness.Body{"language": "es", "namesPractice": false})
+	s.record(admin, "setMyMailPreferences", "Alerts every morning, in English", "/auth/me/mail",
+		harness.Body{"language": "en", "alertDigest": true, "appointmentReminders": false})
+	s.record(admin, "getMyMailPreferences", "The chosen mail", "/auth/me/mail", nil)
 	s.record(admin, "listRefusedAddresses", "A mistyped address", "/mail/refused-addresses", nil)
 	s.record(admin, "clearRefusedAddress", "The mailbox exists now", "/mail/refused-addresses/"+id.String(), nil)
 	s.record(admin, "clearRefusedAddress", "It was cleared before", "/mail/refused-addresses/"+id.String(), nil)

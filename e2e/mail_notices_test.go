@@ -79,3 +79,45 @@ func TestChangesOfTheSignInAreNotified(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, resetPassword(t, c, token, "another-meadow-of-clover").Status)
 	require.Equal(t, []string{"Your password was changed (own)"}, subjects(t, c, biller))
 }
+
+func TestAnAdministratorCorrectsTheAddressOfAUser(t *testing.T) {
+	t.Parallel()
+	c := harness.OpenWithMail(t)
+	const wrong, right = "roza@own.test", "rosa@own.test"
+	user := c.AddUser(t, c.Own, wrong, rbac.Biller)
+	signedIn := c.SignInTokens(t, wrong)
+	c.Mail.ReplyTo(wrong, 550, [3]int{5, 1, 1})
+	require.Empty(t, c.SendMail(t))
+	listed := c.Admin().Get(t, "/mail/refused-addresses").OK(t).Body["data"].([]any)
+	require.Len(t, listed, 1)
+	require.Equal(t, harness.IDOf(user), listed[0].(map[string]any)["userId"])
+
+	c.Admin().Patch(t, user, harness.Body{"email": "biller@own.test"}).Refused(t, http.StatusConflict, "email-taken")
+	c.Admin().Patch(t, user, harness.Body{"email": "a@b.test\r\nBcc: c@d.test"}).
+		Refused(t, http.StatusUnprocessableEntity, "validation-failed")
+	me := "/users/" + c.Admin().Get(t, "/auth/me").OK(t).Text("id")
+	c.Admin().Patch(t, me, harness.Body{"email": "other@own.test"}).Refused(t, http.StatusForbidden, "own-email")
+	root := c.AddUser(t, c.Own, "root@own.test", rbac.SuperAdmin)
+	c.Admin().Patch(t, root, harness.Body{"email": "eve@own.test"}).
+		Refused(t, http.StatusForbidden, "beyond-own-permissions")
+
+	changed := c.Admin().Patch(t, user, harness.Body{"email": " Rosa@own.test"}).OK(t)
+	require.Equal(t, right, changed.Text("email"))
+	require.Empty(t, c.Admin().Get(t, "/mail/refused-addresses").OK(t).Body["data"], "it is corrected")
+	c.As(signedIn.Access).Get(t, "/auth/me").Refused(t, http.StatusUnauthorized, "unauthenticated")
+	for _, address := range []string{wrong, right} {
+		c.Login(t, address, harness.Password, uuid.Nil).Refused(t, http.StatusUnauthorized, "wrong-credentials")
+	}
+	require.Equal(t, []string{"Your e-mail address was changed (own)"}, subjects(t, c, right), "the old one refuses mail")
+	token := requestedToken(t, c, right)
+	require.Equal(t, http.StatusNoContent, resetPassword(t, c, token, harness.OtherPassword).Status)
+	c.Login(t, right, harness.OtherPassword, uuid.Nil).OK(t)
+	c.SendMail(t)
+
+	c.Admin().Patch(t, user, harness.Body{"email": "rosa.marin@own.test"}).OK(t)
+	var to []string
+	for _, m := range c.SendMail(t) {
+		to = append(to, m.To)
+	}
+	require.ElementsMatch(t, []string{right, "rosa.marin@own.test"}, to, "also the old address")
+}

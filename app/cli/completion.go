@@ -123,15 +123,13 @@ func printFishCompletion(out io.Writer, commands []*kong.Node) error {
 	var b strings.Builder
 	b.WriteString("complete -c omnirapeutic -f\n")
 	for _, n := range commands {
-		condition := ""
+		condition := " -n __fish_use_subcommand"
 		if path := pathOf(n); path != "" {
 			var seen []string
 			for word := range strings.FieldsSeq(path) {
 				seen = append(seen, "__fish_seen_subcommand_from "+word)
 			}
 			condition = " -n " + quote(strings.Join(seen, "; and "))
-		} else {
-			condition = " -n __fish_use_subcommand"
 		}
 		for _, child := range n.Children {
 			if !child.Hidden {

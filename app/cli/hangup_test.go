@@ -53,7 +53,7 @@ func TestServeReportsItsStateToSystemd(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	states, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	require.NoError(t, err)
-	defer states.Close()
+	t.Cleanup(func() { require.NoError(t, states.Close()) })
 	const limit = 600 * time.Millisecond
 	c := program(t, onDatabase(t, "OMNI_DEMO=false", "OMNI_DB_WAIT=1m", "NOTIFY_SOCKET="+socket,
 		fmt.Sprintf("WATCHDOG_USEC=%d", limit.Microseconds())), "serve")

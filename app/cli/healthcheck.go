@@ -69,7 +69,7 @@ func (h healthCommand) Run(e environment) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was read
+	defer answer.Body.Close()
 	const most = 4096
 	body, err := io.ReadAll(io.LimitReader(answer.Body, most))
 	if err != nil {

@@ -332,7 +332,7 @@ func TestServeWaitsForTheDatabase(t *testing.T) {
 	readUntil(t, stderr, "database_awaited")
 	database, err := net.Listen("tcp", port)
 	require.NoError(t, err)
-	defer database.Close()
+	t.Cleanup(func() { require.NoError(t, database.Close()) })
 	connection, err := database.Accept()
 	require.NoError(t, err, "it tries again")
 	require.NoError(t, connection.Close())

@@ -3,6 +3,7 @@ package harness
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -109,7 +110,7 @@ func readMail(t testing.TB, m smtptest.Mail) Mail {
 	var contents []string
 	for {
 		part, err := reader.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

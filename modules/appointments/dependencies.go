@@ -71,8 +71,10 @@ type Dependencies struct {
 	Events         Events
 	Audit          Audit
 	Callers        Callers
-	Clock          func() time.Time
-	NewID          func() uuid.UUID
+	// Families reminds families of appointments; nil: no mail is sent.
+	Families Families
+	Clock    func() time.Time
+	NewID    func() uuid.UUID
 }
 
 // base has what all services of this module need.
@@ -81,6 +83,7 @@ type base struct {
 	store     store
 	hours     availabilityStore
 	delivered deliveredStore
+	reminders *reminderProgress
 }
 
 // now returns the current time with PostgreSQL's precision.

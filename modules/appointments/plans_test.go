@@ -37,7 +37,7 @@ func filled(t *testing.T) *db.DB {
 				EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.name, c.conname);
 			END LOOP; END $$`,
 		`INSERT INTO organizations (id, name, time_zone, version, created_at, updated_at)
-			SELECT md5(n::text)::uuid, 'x', 'UTC', 1, now(), now() FROM generate_series(0, 4) n`,
+			SELECT md5(n::text)::uuid, 'x', 'UTC', 1, '2026-01-01Z', '2026-01-01Z' FROM generate_series(0, 4) n`,
 		`CREATE TEMP TABLE visits AS
 			SELECT n, md5((n % 5)::text)::uuid AS organization_id, md5('a' || n)::uuid AS id, md5('u' || n / 5 % 20)::uuid AS who,
 				md5('p' || n / 5 % 40)::uuid AS patient_id, md5('z' || n / 5 % 400)::uuid AS authorization_id, at, at + interval '1 hour' AS ends_at
@@ -49,11 +49,13 @@ func filled(t *testing.T) *db.DB {
 				CASE WHEN n % 3 = 0 THEN id END, id, at, at FROM visits`,
 		`INSERT INTO appointment_patients (organization_id, appointment_id, patient_id, position, authorization_id, units,
 			minutes, unit_minutes, rounding,
-				rounding_starts_on, track, code, starts_at, ends_at, occupies)
+				rounding_starts_on, track, code, starts_at, ends_at, occupies, worked_starts_at, worked_ends_at)
 			SELECT organization_id, id, patient_id, 0, authorization_id, 4, 60, 15, 'CEIL', '0001-01-01', 'DIRECT', '97153',
-			at, ends_at, true FROM visits`,
-		`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies)
-			SELECT organization_id, id, 0, who, at, ends_at, true FROM visits`,
+			at, ends_at, true, CASE WHEN n % 3 = 0 THEN at END, CASE WHEN n % 3 = 0 THEN ends_at END FROM visits`,
+		`INSERT INTO appointment_practitioners (organization_id, appointment_id, position, practitioner_id, starts_at, ends_at, occupies,
+				worked_starts_at, worked_ends_at)
+			SELECT organization_id, id, 0, who, at, ends_at, true, CASE WHEN n % 3 = 0 THEN at END,
+				CASE WHEN n % 3 = 0 THEN ends_at END FROM visits`,
 		`INSERT INTO sessions (organization_id, id, appointment_id, starts_at, ends_at, service_date, unauthorized_units,
 			created_by, created_at, updated_at)
 			SELECT organization_id, id, id, at, ends_at, at::date, (n % 60 = 0)::int, id, at, at FROM visits WHERE n % 3 = 0`,
@@ -127,7 +129,9 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			return err
 		},
 		"the overlaps of a session": func(ctx context.Context) error {
-			r, err := s.overlapping(organization, []uuid.UUID{idFrom("a5001")}, nil)
+			r, err := s.overlapping(&sessionReading{organization: organization, rows: []sessionRow{{Session: Session{
+				ID: idFrom("a5001"), AppointmentID: idFrom("a5001"), Span: Span{someday, someday.Add(time.Hour)},
+			}}}}, nil)
 			require.NoError(t, err)
 			_, err = r.Read(ctx)
 			return err
@@ -199,7 +203,7 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 	t.Run("reminders of all practices", func(t *testing.T) { // first, because the others' rows would count
 		_, err := db.ReadCommitted(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
 			require.NotContains(t, wholly(t, ctx, func(ctx context.Context) error {
-				_, err := s.takeReminders(ctx, someday, 24*time.Hour, 100)
+				_, err := s.takeReminders(ctx, reminderRun{now: someday, search: true}, 24*time.Hour, 100)
 				return err
 			}), "appointments")
 			tx, err := db.Handle(ctx)
@@ -209,6 +213,41 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 			var rows int
 			err = tx.Raw(`SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'appointments'`).Scan(&rows).Error
 			require.Less(t, rows, 1000, "only a day's appointments")
+			return struct{}{}, err
+		})
+		require.NoError(t, err)
+	})
+	t.Run("reminders since the last run", func(t *testing.T) {
+		_, err := db.ReadCommitted(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			const month = 30 * 24 * time.Hour // with 720 appointments
+			run := reminderRun{now: someday, since: someday.Add(-2 * time.Hour), changed: []record.Key{key}}
+			fetched := func() int {
+				rows, err := db.SelectOne[int](ctx,
+					"SELECT coalesce(max(idx_tup_fetch), 0)::int FROM pg_stat_xact_user_tables WHERE relname = 'appointments'")
+				require.NoError(t, err)
+				return rows
+			}
+			before := fetched() // the statistics belong to the connection
+			due, err := s.takeReminders(ctx, run, month, 100)
+			require.NoError(t, err)
+			require.NotEmpty(t, due)
+			rows := fetched() - before
+			require.Less(t, rows, 10, "only new near ones, and the changed one")
+			return struct{}{}, err
+		}, db.AllOrganizations())
+		require.NoError(t, err)
+	})
+	t.Run("overlaps of a session", func(t *testing.T) {
+		_, err := db.Snapshot(ctx, opened, "plan", func(ctx context.Context) (struct{}, error) {
+			last := idFrom("a19986") // of a patient and a practitioner with 33 and 66 sessions before
+			r, err := s.conflictsOf(organization, []uuid.UUID{last}, conflictArguments{now: someday})
+			require.NoError(t, err)
+			_, err = r.Read(ctx)
+			require.NoError(t, err)
+			rows, err := db.SelectOne[int](ctx, `SELECT sum(idx_tup_fetch)::int FROM pg_stat_xact_user_tables
+				WHERE relname IN ('appointment_patients', 'appointment_practitioners')`)
+			require.Positive(t, rows)
+			require.Less(t, rows, 12, "only a day's work")
 			return struct{}{}, err
 		})
 		require.NoError(t, err)
@@ -256,7 +295,7 @@ func readSessions(ctx context.Context, f SessionFilter, within Span, n narrowing
 	if err := db.ReadAll(ctx, r.queries...); err != nil || len(r.rows) == 0 {
 		return err
 	}
-	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()))
+	queries := append(r.parts(), r.signaturesOf(r.ids()), r.patientsOf(r.ids()), r.servicesOf())
 	return db.ReadAll(ctx, append(queries, r.clockings().Queries...)...)
 }
 

@@ -17,7 +17,7 @@ type Service struct {
 
 // New returns the services.
 func New(d Dependencies) *Service {
-	b := base{Dependencies: d}
+	b := base{Dependencies: d, reminders: &reminderProgress{}}
 	c := newCommands(b)
 	availability := &AvailabilityService{base: b}
 	return &Service{
@@ -29,6 +29,6 @@ func New(d Dependencies) *Service {
 		RenewalService:      &RenewalService{c},
 		AvailabilityService: availability,
 		FeedService:         &FeedService{base: b},
-		ReminderService:     &ReminderService{b},
+		ReminderService:     &ReminderService{base: b},
 	}
 }

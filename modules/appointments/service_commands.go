@@ -240,6 +240,9 @@ func (s *commands) save(ctx context.Context, state *bookingState) error {
 	if err := s.store.save(ctx, changed, shrunk); err != nil {
 		return err
 	}
+	if err := db.AfterCommit(ctx, func(context.Context) { s.reminders.add(s.now(), changed) }); err != nil {
+		return err
+	}
 	if err := s.store.saveSessions(ctx, state.saved); err != nil {
 		return err
 	}

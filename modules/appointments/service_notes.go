@@ -80,10 +80,10 @@ func (s base) conflictArguments(ctx context.Context, days Days) (conflictArgumen
 
 // withNotes returns the sessions that were read with their signatures, with the states of their notes.
 func (r *sessionReading) withNotes(a conflictArguments) []Session {
-	all, signatures := r.sessions(), r.signaturesBySession()
+	all, signatures, services := r.sessions(), r.signaturesBySession(), r.serviceOf()
 	for i := range all {
 		s := &all[i]
-		s.Note = new(noteStatusOf(*s, ruleFor(*s, a.rules, r.rows[i].ServiceCodeID), signatures[s.ID], a.now))
+		s.Note = new(noteStatusOf(*s, ruleFor(*s, a.rules, services[s.AppointmentID]), signatures[s.ID], a.now))
 	}
 	return all
 }
@@ -98,7 +98,7 @@ func (s base) withConflicts(
 	if err != nil {
 		return nil, err
 	}
-	overlaps, err := s.store.overlapping(r.organization, r.ids(), a.pairs)
+	overlaps, err := s.store.overlapping(r, a.pairs)
 	if err != nil {
 		return nil, err
 	}

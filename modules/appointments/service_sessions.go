@@ -107,7 +107,7 @@ func (s *SessionService) list(
 		if err := db.Read(ctx, r.patientsOf(r.ids())); err != nil {
 			return nil, err
 		}
-		return s.withConflicts(ctx, r, narrow.arguments, append(r.parts(), r.signaturesOf(r.ids()))...)
+		return s.withListedParts(ctx, r, narrow.arguments)
 	}
 	notes, err := s.readNotes(ctx)
 	if err != nil {
@@ -120,7 +120,18 @@ func (s *SessionService) list(
 	if err != nil {
 		return nil, err
 	}
-	return s.withConflicts(ctx, r, a, append(r.parts(), r.signaturesOf(r.ids()))...)
+	return s.withListedParts(ctx, r, a)
+}
+
+// withListedParts completes a reading of a list like [base.withConflicts].
+func (s *SessionService) withListedParts(
+	ctx context.Context, r *sessionReading, a conflictArguments,
+) ([]Session, error) {
+	others := append(r.parts(), r.signaturesOf(r.ids()))
+	if len(a.rules) > 0 {
+		others = append(others, r.servicesOf())
+	}
+	return s.withConflicts(ctx, r, a, others...)
 }
 
 // narrowByNotes returns a function that limits a query to the sessions with the filter's conflicts.

@@ -69,7 +69,7 @@ const durationSQL = `EXISTS (SELECT FROM session_patients p
 // overlapSQL is the condition of a session that overlaps another one of a practitioner, or of a
 // patient in the same track. If the overlap of either was accepted, any track counts, unless the two
 // services may run together. It looks up the other work of each person, because a practice has many
-// sessions at any time. Indexes:
+// sessions at any time. A patient's own times are within the session. Indexes:
 // appointment_practitioners_by_worked_start, appointment_patients_by_worked_start,
 // sessions_by_appointment, the primary keys.
 const overlapSQL = `(EXISTS (SELECT FROM appointment_practitioners p
@@ -88,7 +88,7 @@ const overlapSQL = `(EXISTS (SELECT FROM appointment_practitioners p
 			AND o.voided_at IS NULL
 		WHERE p.organization_id = sessions.organization_id AND p.appointment_id = sessions.appointment_id
 			AND q.worked_starts_at < p.worked_ends_at
-			AND q.worked_starts_at > p.worked_starts_at - interval '24 hours'
+			AND q.worked_starts_at > sessions.starts_at - interval '24 hours'
 			AND p.worked_starts_at < q.worked_ends_at
 			AND (p.track = q.track OR coalesce(sessions.overlap_reason, o.overlap_reason) IS NOT NULL
 				AND NOT EXISTS (

@@ -103,38 +103,63 @@ func (store) conflictsOf(
 	}, err
 }
 
-// overlapping returns a reading of the sessions that overlap others. OFFSET 0 as in [lookUp].
-func (s store) overlapping(
-	organization uuid.UUID, sessions []uuid.UUID, pairs []directory.ServicePair,
-) (db.Reading[map[uuid.UUID]bool], error) {
+// candidatesSQL selects the sessions k whose practitioners or patients have other work that overlaps the
+// session. It reads no other sessions. They include all sessions that meet overlapSQL: practitioners have
+// worked the session's time, and patients are there within it. A function of another table's column would
+// keep the earliest start out of the index scan, because of row level security. LIMIT makes each look-up an
+// index scan. Indexes: as for overlapSQL.
+const candidatesSQL = `
+	SELECT k.id FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+		AS k (id, appointment_id, earliest, since, until)
+	CROSS JOIN LATERAL (SELECT t.practitioner_id FROM appointment_practitioners t
+		WHERE t.organization_id = $1 AND t.appointment_id = k.appointment_id OFFSET 0) p
+	CROSS JOIN LATERAL (SELECT FROM appointment_practitioners q
+		WHERE q.organization_id = $1 AND q.practitioner_id = p.practitioner_id AND q.appointment_id <> k.appointment_id
+			AND q.worked_starts_at < k.until AND q.worked_starts_at > k.earliest AND q.worked_ends_at > k.since LIMIT 1) q
+	UNION
+	SELECT k.id FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+		AS k (id, appointment_id, earliest, since, until)
+	CROSS JOIN LATERAL (SELECT t.patient_id FROM appointment_patients t
+		WHERE t.organization_id = $1 AND t.appointment_id = k.appointment_id OFFSET 0) p
+	CROSS JOIN LATERAL (SELECT FROM appointment_patients q
+		WHERE q.organization_id = $1 AND q.patient_id = p.patient_id AND q.appointment_id <> k.appointment_id
+			AND q.worked_starts_at < k.until AND q.worked_starts_at > k.earliest AND q.worked_ends_at > k.since LIMIT 1) q`
+
+// overlapping returns a reading of the sessions that were read and overlap others. It looks up the sessions
+// of candidates only.
+func (store) overlapping(r *sessionReading, pairs []directory.ServicePair) (db.Reading[map[uuid.UUID]bool], error) {
 	argument, err := pairsArgument(pairs)
-	return s.sessionsThat(strings.ReplaceAll(overlapSQL, "@service_pairs", "$3"), organization, sessions, argument), err
+	arguments := append([]any{r.organization}, db.Columns(r.rows, func(v *db.Values, row sessionRow) {
+		v.UUID(row.ID, row.AppointmentID).Time(row.Start.Add(-MaxLength), row.Start, row.End)
+	})...)
+	return sessionsThat(candidatesSQL, strings.ReplaceAll(overlapSQL, "@service_pairs", "$7"),
+		append(arguments, argument)), err
 }
 
 // exceeding returns a reading of the sessions in the periods of exceeded caps.
-func (s store) exceeding(
+func (store) exceeding(
 	organization uuid.UUID, sessions []uuid.UUID, exceeded []authorization.ExceededCap,
 ) (db.Reading[map[uuid.UUID]bool], error) {
 	argument, err := exceededArgument(exceeded)
-	return s.sessionsThat(strings.ReplaceAll(capSQL, "@exceeded_caps", "$3"), organization, sessions, argument), err
+	return sessionsThat("SELECT unnest($2::uuid[])", strings.ReplaceAll(capSQL, "@exceeded_caps", "$3"),
+		[]any{organization, db.UUIDs(sessions), argument}), err
 }
 
-// sessionsThat returns a reading of the sessions that meet a condition with an argument, except voided ones.
-func (store) sessionsThat(
-	condition string, organization uuid.UUID, sessions []uuid.UUID, argument string,
-) db.Reading[map[uuid.UUID]bool] {
-	var ids []uuid.UUID
+// sessionsThat returns a reading of the sessions with the ids that a query selects, without voided ones, if they
+// meet the condition. The first argument is the organization.
+func sessionsThat(ids, condition string, arguments []any) db.Reading[map[uuid.UUID]bool] {
+	var found []uuid.UUID
 	return db.Reading[map[uuid.UUID]bool]{
-		Queries: []db.Query{db.Into(&ids, `
-			SELECT sessions.id FROM unnest($2::uuid[]) AS k (id)
+		Queries: []db.Query{db.Into(&found, `
+			SELECT sessions.id FROM (`+ids+`) AS k (id)
 			CROSS JOIN LATERAL (SELECT * FROM sessions t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) sessions
-			WHERE sessions.voided_at IS NULL AND `+condition, organization, db.UUIDs(sessions), argument)},
+			WHERE sessions.voided_at IS NULL AND `+condition, arguments...)},
 		Value: func(context.Context) (map[uuid.UUID]bool, error) {
-			found := make(map[uuid.UUID]bool, len(ids))
-			for _, id := range ids {
-				found[id] = true
+			set := make(map[uuid.UUID]bool, len(found))
+			for _, id := range found {
+				set[id] = true
 			}
-			return found, nil
+			return set, nil
 		},
 	}
 }

@@ -39,17 +39,14 @@ type sessionReading struct {
 	staff        []struct{ AppointmentID, PractitionerID uuid.UUID }
 	addenda      []addendumRow
 	signatures   []signatureRow
+	services     []struct{ ID, ServiceCodeID uuid.UUID } // of appointments; only of lists, see [sessionReading.servicesOf]
 }
 
-// sessionRow is the row of a session with the service of its appointment.
+// sessionRow is the row of a session. A single one has the service of its appointment.
 type sessionRow struct {
 	Session
 	ServiceCodeID uuid.UUID
 }
-
-// sessionColumns are the columns of a [sessionRow].
-const sessionColumns = `sessions.*, (SELECT a.service_code_id FROM appointments a
-	WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`
 
 // readSession returns a reading of a session within the caller's record scope, with its parts and
 // signatures, in one round trip.
@@ -60,7 +57,9 @@ func (store) readSession(ctx context.Context, id uuid.UUID) (*sessionReading, er
 	}
 	r, ids := &sessionReading{organization: organization}, []uuid.UUID{id}
 	r.queries = []db.Query{
-		db.FindInto(&r.rows, tx.Model(&Session{}).Select(sessionColumns).Where("sessions.id = ?", id)),
+		db.FindInto(&r.rows, tx.Model(&Session{}).Where("sessions.id = ?", id).Select(`sessions.*, (
+			SELECT a.service_code_id FROM appointments a
+			WHERE a.organization_id = sessions.organization_id AND a.id = sessions.appointment_id) AS service_code_id`)),
 		r.patientsOf(ids), r.addendaOf(ids), r.signaturesOf(ids),
 		db.Into(&r.staff, `
 			SELECT p.appointment_id, p.practitioner_id FROM sessions s
@@ -95,7 +94,7 @@ func (store) readSessions(
 	}
 	tx = f.Page.Apply(f.narrow(tx.Model(&Session{}), organization)).Session(&gorm.Session{})
 	r := &sessionReading{organization: organization}
-	r.queries = []db.Query{db.FindInto(&r.rows, tx.Select(sessionColumns))}
+	r.queries = []db.Query{db.FindInto(&r.rows, tx.Select("sessions.*"))}
 	if narrow.isWorklist() {
 		return r, nil
 	}
@@ -161,15 +160,41 @@ func (r *sessionReading) authorizations() []uuid.UUID {
 // parts returns the queries of practitioners and addenda, for sessions that were read by [store.readSessions].
 // OFFSET 0 as in [lookUp].
 func (r *sessionReading) parts() []db.Query {
-	appointments := make([]uuid.UUID, len(r.rows))
-	for i, row := range r.rows {
-		appointments[i] = row.AppointmentID
-	}
 	return []db.Query{r.addendaOf(r.ids()), db.Into(&r.staff, `
 		SELECT p.appointment_id, p.practitioner_id FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS k (id)) k
 		CROSS JOIN LATERAL (
 			SELECT * FROM appointment_practitioners t WHERE t.organization_id = $1 AND t.appointment_id = k.id OFFSET 0) p
-		ORDER BY p.position`, r.organization, db.UUIDs(appointments))}
+		ORDER BY p.position`, r.organization, db.UUIDs(r.appointments()))}
+}
+
+// servicesOf returns the query of the services of the sessions, for sessions that were read by
+// [store.readSessions]. The states of notes depend on them if there are rules.
+func (r *sessionReading) servicesOf() db.Query {
+	return db.Into(&r.services, `
+		SELECT a.id, a.service_code_id FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
+			SELECT * FROM appointments t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) a`,
+		r.organization, db.UUIDs(r.appointments()))
+}
+
+// serviceOf returns the services of the sessions, by appointment.
+func (r *sessionReading) serviceOf() map[uuid.UUID]uuid.UUID {
+	found := make(map[uuid.UUID]uuid.UUID, len(r.rows))
+	for _, row := range r.rows {
+		found[row.AppointmentID] = row.ServiceCodeID
+	}
+	for _, a := range r.services {
+		found[a.ID] = a.ServiceCodeID
+	}
+	return found
+}
+
+// appointments returns the appointments of the sessions that were read.
+func (r *sessionReading) appointments() []uuid.UUID {
+	ids := make([]uuid.UUID, len(r.rows))
+	for i, row := range r.rows {
+		ids[i] = row.AppointmentID
+	}
+	return ids
 }
 
 // patientsOf returns the query of the patients of sessions.

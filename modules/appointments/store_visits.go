@@ -18,10 +18,6 @@ type clocked struct {
 // clockings returns a reading of the service codes and the clocking of the appointments of the sessions that
 // were read, by appointment. OFFSET 0 as in [lookUp]. Index: the primary keys.
 func (r *sessionReading) clockings() db.Reading[map[uuid.UUID]clocked] {
-	ids := make([]uuid.UUID, len(r.rows))
-	for i, s := range r.rows {
-		ids[i] = s.AppointmentID
-	}
 	var rows []clocked
 	return db.Reading[map[uuid.UUID]clocked]{
 		Queries: []db.Query{db.Into(&rows, `
@@ -30,7 +26,7 @@ func (r *sessionReading) clockings() db.Reading[map[uuid.UUID]clocked] {
 					WHERE p.organization_id = a.organization_id AND p.appointment_id = a.id) AS code
 			FROM unnest($2::uuid[]) AS k (id)
 			CROSS JOIN LATERAL (SELECT * FROM appointments t WHERE t.organization_id = $1 AND t.id = k.id OFFSET 0) a`,
-			r.organization, db.UUIDs(ids))},
+			r.organization, db.UUIDs(r.appointments()))},
 		Value: func(context.Context) (map[uuid.UUID]clocked, error) {
 			found := make(map[uuid.UUID]clocked, len(rows))
 			for _, row := range rows {

@@ -16,13 +16,13 @@ import (
 
 // Routes returns the operations on mail.
 func (s *Service) Routes() []httpx.Route {
-	return []httpx.Route{
+	return append(s.preferenceRoutes(), []httpx.Route{
 		{
 			Method: http.MethodGet, Path: "/mail/refused-addresses", Permission: permission.UserRead,
 			Name: "listRefusedAddresses", Summary: "List addresses that refuse mail",
 			Description: "Addresses whose mail server has permanently refused mail of this organization, the oldest first. " +
-				"They get no more mail. Invite the person again with the right address, or clear the entry once the address " +
-				"works again.",
+				"They get no more mail. Correct the address of the user or invite the person again, or clear the entry once the " +
+				"address works again.",
 			Endpoint: httpx.Handle(http.StatusOK, s.handleRefused),
 		},
 		{
@@ -33,7 +33,7 @@ func (s *Service) Routes() []httpx.Route {
 			Refusals: []*fault.Error{ErrRefusedAddressNotFound},
 			Endpoint: httpx.Handle(http.StatusNoContent, s.handleClear),
 		},
-	}
+	}...)
 }
 
 // refusedAddressBody is an address that gets no mail.

@@ -31,6 +31,7 @@ type Organization struct {
 	ID       uuid.UUID
 	Name     string
 	Location *time.Location // in which times are shown
+	Disabled bool
 }
 
 // Dependencies are the dependencies of the service.
@@ -89,7 +90,9 @@ type queuedMail struct {
 	CreatedAt      time.Time
 	ExpiresAt      time.Time
 	NextAttemptAt  time.Time
-	IsRefused      bool // the address has refused earlier mail
+	IsRefused      bool     // the address has refused earlier mail
+	Language       Language // of the recipient
+	NamesPractice  bool     // in reminders of appointments
 }
 
 // RefusedAddress is an address that gets no mail, because its mail server has refused it.

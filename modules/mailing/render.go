@@ -6,21 +6,11 @@ import (
 	"html/template"
 	"strings"
 	text "text/template"
-	"time"
 	"unicode"
 
 	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/smtp"
 )
-
-// Language is the language of a mail.
-type Language string
-
-// The languages.
-const english Language = "en"
-
-// languages are all languages.
-var languages = []Language{english}
 
 //go:embed templates
 var files embed.FS
@@ -50,6 +40,9 @@ type view struct {
 	At           string
 	Change       string
 	Address      string
+	Count        int
+	// NamesPractice: reminders of appointments may name the practice.
+	NamesPractice bool
 }
 
 // page is the data of the layout.
@@ -68,18 +61,21 @@ type paragraph struct {
 var errEmptyTemplate = errors.New("mailing: a template has no content")
 
 // render returns the letter of a mail, without its recipient.
-func render(kind mail.Kind, language Language, values mail.Values, from Organization) (smtp.Letter, error) {
+func render(m queuedMail, values mail.Values, from Organization) (smtp.Letter, error) {
+	language := m.Language
 	v := view{
-		Organization: oneLine(from.Name),
-		Name:         oneLine(values.Name),
-		Link:         values.Link,
-		Until:        dateAndTime(language, values.Until, from.Location),
-		At:           dateAndTime(language, values.At, from.Location),
-		Change:       string(values.Change),
-		Address:      oneLine(values.Address),
+		Organization:  oneLine(from.Name),
+		Name:          oneLine(values.Name),
+		Link:          values.Link,
+		Until:         dateAndTime(language, values.Until, from.Location),
+		At:            dateAndTime(language, values.At, from.Location),
+		Change:        string(values.Change),
+		Address:       oneLine(values.Address),
+		Count:         values.Count,
+		NamesPractice: m.NamesPractice,
 	}
 	var content strings.Builder
-	if err := contents[language].ExecuteTemplate(&content, string(kind)+".txt", v); err != nil {
+	if err := contents[language].ExecuteTemplate(&content, string(m.Kind)+".txt", v); err != nil {
 		return smtp.Letter{}, err
 	}
 	paragraphs := strings.Split(strings.TrimSpace(content.String()), "\n\n")
@@ -108,12 +104,4 @@ func oneLine(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// dateAndTime writes a time in the practice's zone, such as "Tuesday, December 1, 2026 at 3:00 PM EST".
-func dateAndTime(_ Language, at time.Time, zone *time.Location) string {
-	if at.IsZero() || zone == nil {
-		return ""
-	}
-	return at.In(zone).Format("Monday, January 2, 2006 at 3:04 PM MST")
 }

@@ -38,3 +38,8 @@ func (s *Service) Clear(ctx context.Context, id uuid.UUID) error {
 	})
 	return err
 }
+
+// Corrected lets an address get mail again, in the transaction of the context: a user has replaced it.
+func (s *Service) Corrected(ctx context.Context, address string) error {
+	return s.store.clearAddress(ctx, address)
+}

@@ -83,13 +83,13 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 	results = map[uuid.UUID]attemptResult{}
 	var connection *smtp.Connection
 	var unusable error // the server
-	began := time.Now()
+	began := s.now()
 	for _, m := range b.mails {
 		if done, ok := resultBefore(m, s.now()); ok {
 			results[m.ID] = done
 			continue
 		}
-		if time.Since(began) > sendFor || ctx.Err() != nil {
+		if s.now().Sub(began) > sendFor || ctx.Err() != nil {
 			break // the rest is due again when its lease ends
 		}
 		if connection == nil && unusable == nil {
@@ -128,7 +128,7 @@ func (s *Service) send(connection *smtp.Connection, m queuedMail, from Organizat
 	if err := json.Unmarshal(content, &values); err != nil {
 		return err
 	}
-	letter, err := render(m.Kind, english, values, from)
+	letter, err := render(m, values, from)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,11 @@ func (store) claim(ctx context.Context, now, leaseEnd time.Time, limit int) ([]q
 		RETURNING m.organization_id, m.id, m.user_id, m.address, m.kind, m.content, m.attempts, m.created_at, m.expires_at,
 			m.next_attempt_at, EXISTS (
 				SELECT FROM refused_addresses r WHERE (r.organization_id, r.address) = (m.organization_id, m.address)
-			) AS is_refused`,
+			) AS is_refused, coalesce(
+				(SELECT p.language FROM mail_preferences p WHERE (p.organization_id, p.user_id) = (m.organization_id, m.user_id)),
+				(SELECT s.language FROM mail_settings s WHERE s.organization_id = m.organization_id), 'en') AS language,
+			coalesce((SELECT s.names_practice FROM mail_settings s WHERE s.organization_id = m.organization_id), false)
+				AS names_practice`,
 		now, limit, leaseEnd)
 }
 

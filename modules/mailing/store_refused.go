@@ -62,3 +62,13 @@ func (store) clear(ctx context.Context, id uuid.UUID) (RefusedAddress, error) {
 	}
 	return cleared[0], nil
 }
+
+// clearAddress removes the mark of the address, if there is one. Index: refused_addresses_once.
+func (store) clearAddress(ctx context.Context, address string) error {
+	_, organization, err := db.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, "DELETE FROM refused_addresses WHERE organization_id = ? AND address = ?", organization, address)
+	return err
+}

@@ -28,6 +28,8 @@ type Mailer interface {
 	Enabled() bool
 	// CanReach reports whether mail to the address can be sent, in the transaction of the context.
 	CanReach(ctx context.Context, address string) (bool, error)
+	// Corrected lets an address get mail again, because a user has replaced it.
+	Corrected(ctx context.Context, address string) error
 	// Queue sends the messages if the transaction of the context commits.
 	Queue(ctx context.Context, messages ...mail.Message) error
 }
@@ -40,6 +42,9 @@ func (NoMail) Enabled() bool { return false }
 
 // CanReach implements [Mailer].
 func (NoMail) CanReach(context.Context, string) (bool, error) { return false, nil }
+
+// Corrected implements [Mailer].
+func (NoMail) Corrected(context.Context, string) error { return nil }
 
 // Queue implements [Mailer].
 func (NoMail) Queue(context.Context, ...mail.Message) error { return nil }

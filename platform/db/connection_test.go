@@ -93,6 +93,32 @@ func TestLostConnection(t *testing.T) {
 		c.idle(t)
 	})
 
+	for _, parameter := range []string{"in_hot_standby", "default_transaction_read_only"} {
+		t.Run("it writes behind a pooler that reports an old "+parameter, func(t *testing.T) {
+			t.Parallel()
+			c := newCounters(t)
+			proxy := wireproxy.Start(t, c.database.AppURL)
+			proxy.Claim(parameter, "on")
+			c.DB.Close()
+			c.DB = c.database.Open(t, dbtest.WithMaxConns(1), dbtest.Through(proxy.URL))
+			write := func() {
+				_, err := db.Serializable(t.Context(), c.DB, "claimed",
+					func(ctx context.Context) (int64, error) { return add(ctx, 1) })
+				require.NoError(t, err)
+			}
+			write()
+			asked := proxy.RoundTrips()
+			write()
+			later := proxy.RoundTrips() - asked
+			write()
+			require.Equal(t, later, proxy.RoundTrips()-asked-later)
+			require.Equal(t, map[string]int64{"1": 3}, c.operation(t, "claimed").Attempts)
+			require.Equal(t, int64(3), c.value(t, 1))
+			require.LessOrEqual(t, later, 4, "the first transaction has asked, and the pool keeps its connection")
+			c.idle(t)
+		})
+	}
+
 	t.Run("it survives the loss of all connections of the pool", func(t *testing.T) {
 		t.Parallel()
 		c := newCounters(t, patient, dbtest.WithMaxConns(8))

@@ -158,8 +158,28 @@ func openPool(
 // database was read-only remains read-only, so keeping it would fail writes after the
 // database recovers.
 func isWritable(c *pgx.Conn) bool {
-	return c.PgConn().ParameterStatus("default_transaction_read_only") != "on" &&
+	reported := c.PgConn().ParameterStatus("default_transaction_read_only") != "on" &&
 		c.PgConn().ParameterStatus("in_hot_standby") != "on"
+	return reported || c.PgConn().CustomData()[foundWritable] == true
+}
+
+// foundWritable marks connections whose server was asked, and accepts writes.
+const foundWritable = "writable"
+
+// askWritable asks the server whether it accepts writes, if the connection reports the contrary. Poolers repeat the
+// values of their first server connection: pgbouncer 1.18 in front of a promoted standby reports in_hot_standby for
+// as long as it runs.
+func askWritable(ctx context.Context, c *pgx.Conn) (bool, error) {
+	if isWritable(c) {
+		return true, nil
+	}
+	results, err := c.PgConn().Exec(ctx,
+		"SELECT 1 WHERE NOT pg_is_in_recovery() AND NOT current_setting('default_transaction_read_only')::bool").ReadAll()
+	if err != nil || len(results) != 1 || len(results[0].Rows) != 1 {
+		return false, err
+	}
+	c.PgConn().CustomData()[foundWritable] = true
+	return true, nil
 }
 
 // replaceConnections replaces all connections and their prepared statements, because after a migration

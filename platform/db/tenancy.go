@@ -175,8 +175,13 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	if !o.ReadOnly && !isWritable(c.Conn.Conn()) {
-		return nil, errReadOnlySession
+	if !o.ReadOnly {
+		switch writable, err := askWritable(ctx, c.Conn.Conn()); {
+		case err != nil:
+			return nil, err
+		case !writable:
+			return nil, errReadOnlySession
+		}
 	}
 	if len(a.unit.locks) > 0 || a.unit.beginQueries != nil {
 		if err := c.beginNow(ctx, a, o); err != nil {

@@ -14,11 +14,13 @@ type Kind string
 
 // The kinds of messages.
 const (
-	Invitation     Kind = "invitation"      // a person is invited to become a user
-	PasswordReset  Kind = "password-reset"  // a link to set a new password, created by an administrator
-	RequestedReset Kind = "requested-reset" // such a link that the user has requested
-	NewDevice      Kind = "new-device"      // a sign-in on a new device
-	SecurityChange Kind = "security-change" // a change of the sign-in
+	Invitation          Kind = "invitation"           // a person is invited to become a user
+	PasswordReset       Kind = "password-reset"       // a link to set a new password, created by an administrator
+	RequestedReset      Kind = "requested-reset"      // such a link that the user has requested
+	NewDevice           Kind = "new-device"           // a sign-in on a new device
+	SecurityChange      Kind = "security-change"      // a change of the sign-in
+	AppointmentReminder Kind = "appointment-reminder" // for families who have asked for it
+	AlertDigest         Kind = "alert-digest"         // the number of open alerts, for users who have asked for it
 )
 
 // Change is a change of a user's sign-in.
@@ -27,6 +29,7 @@ type Change string
 // The changes of which users are notified.
 const (
 	PasswordChanged      Change = "password"
+	EmailChanged         Change = "email"
 	SecondFactorOn       Change = "second-factor-on"
 	SecondFactorOff      Change = "second-factor-off"
 	RecoveryCodesRenewed Change = "recovery-codes"
@@ -51,5 +54,6 @@ type Values struct {
 	Until   time.Time `json:"until,omitzero"`    // the end of the link's validity
 	At      time.Time `json:"at,omitzero"`       // the time of the event
 	Change  Change    `json:"change,omitempty"`  // of the sign-in
+	Count   int       `json:"count,omitempty"`   // of alerts
 	Address string    `json:"address,omitempty"` // the network address of a sign-in
 }

@@ -47,7 +47,7 @@ func Back(ctx context.Context, o Options, to io.Writer) (b Backup, err error) {
 		return b, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	b = Backup{Version: c.version, Begun: time.Now().UTC().Truncate(time.Second)} //nolint:forbidigo // for people
+	b = Backup{Version: c.version, Begun: time.Now().UTC().Truncate(time.Second)}
 	archive := tar.NewWriter(to)
 	if b.Files, err = c.copyTo(ctx, archive); err != nil {
 		return b, err
@@ -105,7 +105,7 @@ func (c *cluster) copyTo(ctx context.Context, archive *tar.Writer) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	// The slot keeps the log of the time of the backup. It ends with the connection.
 	const slot = `CREATE_REPLICATION_SLOT "omnirapeutic_backup_%d" TEMPORARY PHYSICAL (RESERVE_WAL)`
 	if err := exchange(ctx, conn, fmt.Sprintf(slot, conn.PID()), nil); err != nil {
@@ -117,11 +117,11 @@ func (c *cluster) copyTo(ctx context.Context, archive *tar.Writer) (int, error) 
 	go func() {
 		to := &baseBackup{files: received, manifest: manifest}
 		err := exchange(ctx, conn, "BASE_BACKUP (LABEL 'omnirapeutic', CHECKPOINT 'fast', WAL true, MANIFEST 'yes')", to.message)
-		received.CloseWithError(err) // nil: the end of the archive
+		_ = received.CloseWithError(err) // nil: the end of the archive
 		ended <- err
 	}()
 	files, err := copyFiles(archive, copied)
-	copied.CloseWithError(errors.Join(err, errors.New("the backup cannot be written"))) // ends the exchange
+	_ = copied.CloseWithError(errors.Join(err, errors.New("the backup cannot be written"))) // ends the exchange
 	if err = errors.Join(<-ended, err); err != nil {
 		return files, err
 	}

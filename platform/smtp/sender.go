@@ -14,7 +14,7 @@ import (
 	gosmtp "github.com/wneessen/go-mail/smtp"
 )
 
-// stepTimeout limits the connection, and each command and reply after it.
+// stepTimeout limits the connection with its authentication, and then each letter.
 const stepTimeout = 15 * time.Second
 
 // Letter is a mail that is ready to be sent to one address.

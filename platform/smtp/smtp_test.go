@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -127,7 +128,7 @@ func parts(t testing.TB, m smtptest.Mail) (contents []string) {
 	reader := multipart.NewReader(m.Body, parameters["boundary"])
 	for {
 		part, err := reader.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return contents
 		}
 		require.NoError(t, err)

@@ -1217,7 +1217,7 @@ export interface paths {
         head?: never;
         /**
          * Change or disable a user
-         * @description A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.
+         * @description A merge patch: fields that are not given stay unchanged. Nothing is deleted: a user who has left is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who may read all patients can set it. With another `email` the password becomes invalid and all sessions end; then create a link to set a new password. Both addresses get a notice. Callers cannot change their own address. The last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.
          *
          *     Permission: `user:change`.
          */
@@ -3060,6 +3060,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mail/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the mail settings
+         * @description The language of the organization's mail, and whether reminders of appointments name the practice.
+         *
+         *     Permission: `organization:read`.
+         */
+        get: operations["getMailSettings"];
+        /**
+         * Set the mail settings
+         * @description `language` applies to users without a preference, and to people who are not users yet. Reminders of appointments contain no health data. With `namesPractice` they name the practice, whose name may reveal a kind of treatment.
+         *
+         *     Permission: `organization:change`.
+         */
+        put: operations["setMailSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/me/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get my mail preferences
+         * @description The caller's language, and the mail that the caller has asked for.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        get: operations["getMyMailPreferences"];
+        /**
+         * Set my mail preferences
+         * @description With `alertDigest` the caller gets the number of open alerts every morning, if the caller may see them. With `appointmentReminders` the caller gets reminders of the appointments of patients of whom the caller is a guardian, without health data. Mail about the caller's own account is always sent.
+         *
+         *     Requires a signed-in caller, and no particular permission.
+         */
+        put: operations["setMyMailPreferences"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/mail/refused-addresses": {
         parameters: {
             query?: never;
@@ -3069,7 +3125,7 @@ export interface paths {
         };
         /**
          * List addresses that refuse mail
-         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Invite the person again with the right address, or clear the entry once the address works again.
+         * @description Addresses whose mail server has permanently refused mail of this organization, the oldest first. They get no more mail. Correct the address of the user or invite the person again, or clear the entry once the address works again.
          *
          *     Permission: `user:read`.
          */
@@ -5990,6 +6046,12 @@ export interface components {
             status?: 409;
             /** @constant */
             code?: "email-taken";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "email-taken";
         };
         /** @description Emergency grant not found. */
         EmergencyGrantNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7489,6 +7551,50 @@ export interface components {
             /** @constant */
             code?: "mail-not-configured";
         };
+        /** @description The mail that a user has asked for. */
+        MailPreferences: {
+            /**
+             * @description The language. It is null for the organization's.
+             * @enum {string|null}
+             */
+            language: "en" | "es" | null;
+            /** @description Whether the user gets the number of open alerts every morning. */
+            alertDigest: boolean;
+            /** @description Whether the user gets reminders of appointments. */
+            appointmentReminders: boolean;
+        };
+        /** @description The mail that the caller asks for. */
+        MailPreferencesChange: {
+            /**
+             * @description The language; null: the organization's.
+             * @enum {string|null}
+             */
+            language?: "en" | "es" | null;
+            /** @description Whether the user gets the number of open alerts every morning. */
+            alertDigest: boolean;
+            /** @description Whether the user gets reminders of appointments. */
+            appointmentReminders: boolean;
+        };
+        /** @description The settings of an organization's mail. */
+        MailSettings: {
+            /**
+             * @description The language of users without a preference.
+             * @enum {string}
+             */
+            language: "en" | "es";
+            /** @description Whether reminders of appointments name the practice. */
+            namesPractice: boolean;
+        };
+        /** @description The settings after a change. */
+        MailSettingsChange: {
+            /**
+             * @description The language of users without a preference.
+             * @enum {string}
+             */
+            language: "en" | "es";
+            /** @description Whether reminders of appointments name the practice. */
+            namesPractice: boolean;
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -8477,6 +8583,19 @@ export interface components {
              */
             code: "outside-authorization-dates";
         };
+        /** @description Ask another administrator to change your own e-mail address. */
+        OwnEmailProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 403;
+            /** @constant */
+            code?: "own-email";
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "own-email";
+        };
         /** @description You cannot disable your own organization, because you could not enable it again. */
         OwnOrganizationProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9407,7 +9526,7 @@ export interface components {
              * @description The kind of the refused mail.
              * @enum {string}
              */
-            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change";
+            kind: "invitation" | "password-reset" | "requested-reset" | "new-device" | "security-change" | "appointment-reminder" | "alert-digest";
             /** @description The codes of the mail server's reply, such as 550 5.1.1 (RFC 5321 and RFC 3463). */
             reply: string;
             /**
@@ -10884,6 +11003,8 @@ export interface components {
         UserChange: {
             /** @description The full name of the user. */
             name?: string;
+            /** @description The e-mail address of the user. With another address the password becomes invalid. */
+            email?: string;
             /** @description Whether the user cannot sign in. */
             disabled?: boolean;
             /**
@@ -11881,13 +12002,32 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `beyond-own-permissions`: This includes permissions that you do not have yourself.
+         *     - `emergency-read-only`: An emergency grant allows reading only.
+         *     - `forbidden`: You do not have the permission for this.
+         *     - `own-email`: Ask another administrator to change your own e-mail address.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden13: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["OwnEmailProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `not-a-signer`: You cannot sign this session in this role.
          *     - `people-only`: An API key cannot do this. Sign in as a user.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden13: {
+        Forbidden14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11905,7 +12045,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden14: {
+        Forbidden15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11923,7 +12063,7 @@ export interface components {
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden15: {
+        Forbidden16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -11936,12 +12076,29 @@ export interface components {
         /**
          * @description Forbidden.
          *
+         *     - `emergency-grant-not-open`: The emergency grant is unknown, belongs to another user, or has ended.
+         *     - `people-only`: An API key cannot do this. Sign in as a user.
+         *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
+         */
+        Forbidden17: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["EmergencyGrantNotOpenProblem"] | components["schemas"]["PeopleOnlyProblem"] | components["schemas"]["SecondFactorMissingProblem"];
+            };
+        };
+        /**
+         * @description Forbidden.
+         *
          *     - `emergency-own-review`: You cannot review your own emergency grant.
          *     - `emergency-read-only`: An emergency grant allows reading only.
          *     - `forbidden`: You do not have the permission for this.
          *     - `second-factor-missing`: Your organization requires a second factor. Set one up before you continue.
          */
-        Forbidden16: {
+        Forbidden18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13274,6 +13431,10 @@ export type LocationChange = components['schemas']['LocationChange'];
 export type LocationNotFoundProblem = components['schemas']['LocationNotFoundProblem'];
 export type LocationPage = components['schemas']['LocationPage'];
 export type MailNotConfiguredProblem = components['schemas']['MailNotConfiguredProblem'];
+export type MailPreferences = components['schemas']['MailPreferences'];
+export type MailPreferencesChange = components['schemas']['MailPreferencesChange'];
+export type MailSettings = components['schemas']['MailSettings'];
+export type MailSettingsChange = components['schemas']['MailSettingsChange'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
@@ -13333,6 +13494,7 @@ export type OrganizationRequiredProblem = components['schemas']['OrganizationReq
 export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OwnEmailProblem = components['schemas']['OwnEmailProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
 export type OwnPasswordProblem = components['schemas']['OwnPasswordProblem'];
 export type OwnSecondFactorProblem = components['schemas']['OwnSecondFactorProblem'];
@@ -13548,6 +13710,8 @@ export type ResponseForbidden13 = components['responses']['Forbidden13'];
 export type ResponseForbidden14 = components['responses']['Forbidden14'];
 export type ResponseForbidden15 = components['responses']['Forbidden15'];
 export type ResponseForbidden16 = components['responses']['Forbidden16'];
+export type ResponseForbidden17 = components['responses']['Forbidden17'];
+export type ResponseForbidden18 = components['responses']['Forbidden18'];
 export type ResponseForbidden2 = components['responses']['Forbidden2'];
 export type ResponseForbidden3 = components['responses']['Forbidden3'];
 export type ResponseForbidden4 = components['responses']['Forbidden4'];
@@ -16824,11 +16988,12 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden3"];
+            403: components["responses"]["Forbidden13"];
             404: components["responses"]["NotFound10"];
             /**
              * @description Conflict.
              *
+             *     - `email-taken`: The organization already has a user with this e-mail address.
              *     - `last-administrator`: This is the last administrator of the organization.
              *     - `practitioner-has-user`: This practitioner already belongs to another user.
              */
@@ -16839,7 +17004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["LastAdministratorProblem"] | components["schemas"]["PractitionerHasUserProblem"];
+                    "application/problem+json": components["schemas"]["EmailTakenProblem"] | components["schemas"]["LastAdministratorProblem"] | components["schemas"]["PractitionerHasUserProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -19721,7 +19886,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden13"];
+            403: components["responses"]["Forbidden14"];
             404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
@@ -19827,7 +19992,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
@@ -19876,7 +20041,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden15"];
+            403: components["responses"]["Forbidden16"];
             404: components["responses"]["NotFound26"];
             409: components["responses"]["Conflict20"];
             412: components["responses"]["PreconditionFailed"];
@@ -19927,7 +20092,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden14"];
+            403: components["responses"]["Forbidden15"];
             404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
@@ -21449,6 +21614,134 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    getMailSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettings"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setMailSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MailSettingsChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettings"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getMyMailPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden17"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    setMyMailPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MailPreferencesChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden11"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listRefusedAddresses: {
         parameters: {
             query?: {
@@ -21876,7 +22169,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden16"];
+            403: components["responses"]["Forbidden18"];
             404: components["responses"]["NotFound35"];
             409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];

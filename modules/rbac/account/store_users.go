@@ -225,7 +225,7 @@ func (store) update(ctx context.Context, before, after rbac.User) error {
 		return err
 	}
 	result := tx.Model(&userRow{}).Where("id = ?", after.ID).UpdateColumns(map[string]any{
-		"name": after.Name, "status": statusOf(after.Disabled), "practitioner_id": after.PractitionerID,
+		"name": after.Name, "email": after.Email, "status": statusOf(after.Disabled), "practitioner_id": after.PractitionerID,
 		"version": after.Version, "updated_at": after.UpdatedAt,
 	})
 	if result.Error != nil {

@@ -76,6 +76,15 @@ func (s *Service) UnusableHash(ctx context.Context, email string) (string, error
 	return s.hasher.unusable(salt), nil
 }
 
+// Invalidate replaces the user's hash by one of [Service.UnusableHash] and deletes their reset, in the
+// transaction of the context.
+func (s *Service) Invalidate(ctx context.Context, u rbac.User, unusable string) error {
+	if err := s.store.invalidate(ctx, u, unusable); err != nil {
+		return err
+	}
+	return s.store.deleteReset(ctx, u.OrganizationID, u.ID)
+}
+
 // salt returns the salt of all password hashes of an e-mail address, in any organization.
 func (s *Service) salt(ctx context.Context, email string) ([]byte, error) {
 	return db.Serializable(ctx, s.Database, "password-salt.get", func(ctx context.Context) ([]byte, error) {

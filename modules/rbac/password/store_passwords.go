@@ -50,6 +50,13 @@ func (store) set(ctx context.Context, u rbac.User, hash string, now time.Time) e
 	return err
 }
 
+// invalidate replaces the hash of a user whose version is written by the caller. Index: the primary key.
+func (store) invalidate(ctx context.Context, u rbac.User, unusable string) error {
+	_, err := db.Exec(ctx, "UPDATE users SET password_hash = ? WHERE organization_id = ? AND id = ?", unusable,
+		u.OrganizationID, u.ID)
+	return err
+}
+
 // replace replaces a hash by another hash of the same password. It changes nothing else. Index: the
 // primary key.
 func (store) replace(ctx context.Context, u rbac.User, before, after string) error {

@@ -26,7 +26,7 @@ func (n NewUser) check() []fault.Field {
 
 // isUnchanged reports whether the users have the same changeable fields.
 func isUnchanged(a, b rbac.User) bool {
-	return a.Name == b.Name && a.Disabled == b.Disabled &&
+	return a.Name == b.Name && a.Email == b.Email && a.Disabled == b.Disabled &&
 		slices.Equal(a.Roles, b.Roles) && equal(a.PractitionerID, b.PractitionerID)
 }
 

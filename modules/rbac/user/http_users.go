@@ -41,10 +41,12 @@ func (s *Service) Routes() []httpx.Route {
 				"is `disabled` and cannot sign in. The API keys of a disabled user end, and the answer lists them as `apiKeys`. " +
 				"With `apiKeyOwnerId` they get that owner instead, who must hold the permissions of the keys. `practitionerId` " +
 				"is the user's practitioner in the directory. It decides about caseloads and own records, so only a caller who " +
-				"may read all patients can set it. The last administrator cannot be disabled. A caller cannot change a user who " +
-				"holds more permissions than they do.",
+				"may read all patients can set it. With another `email` the password becomes invalid and all sessions end; then " +
+				"create a link to set a new password. Both addresses get a notice. Callers cannot change their own address. The " +
+				"last administrator cannot be disabled. A caller cannot change a user who holds more permissions than they do.",
 			Refusals: []*fault.Error{
 				rbac.ErrUserNotFound, identity.ErrBeyondOwn, ErrLastAdministrator, account.ErrPractitionerTaken,
+				rbac.ErrEmailTaken, ErrOwnEmail,
 			},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChangeUser),
 		},
@@ -129,10 +131,12 @@ func changedAccountOf(c Changed) changedAccount {
 
 // userChange is a change of the given fields of a user.
 type userChange struct {
-	ID       uuid.UUID           `param:"id"`
-	Match    patch.Match         `header:"If-Match"`
-	Name     patch.Field[string] `json:"name" validate:"omitempty,max=100,text"` // The full name of the user.
-	Disabled patch.Field[bool]   `json:"disabled"`                               // Whether the user cannot sign in.
+	ID    uuid.UUID           `param:"id"`
+	Match patch.Match         `header:"If-Match"`
+	Name  patch.Field[string] `json:"name" validate:"omitempty,max=100,text"` // The full name of the user.
+	// The e-mail address of the user. With another address the password becomes invalid.
+	Email    patch.Field[string] `json:"email" validate:"omitempty,max=254"`
+	Disabled patch.Field[bool]   `json:"disabled"` // Whether the user cannot sign in.
 	// The user's practitioner in the directory. Null removes it.
 	PractitionerID patch.Clearable[uuid.UUID] `json:"practitionerId"`
 	// The new owner of the API keys that this user may no longer own. Without it, those keys end.

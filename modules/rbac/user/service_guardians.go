@@ -54,6 +54,21 @@ type recordedGuardianship struct {
 	Relation Relation `json:"relation"`
 }
 
+// Family is an active user who is a guardian of a patient, or is the patient.
+type Family struct {
+	OrganizationID uuid.UUID
+	PatientID      uuid.UUID
+	UserID         uuid.UUID
+	Email          string
+	Name           string
+}
+
+// Families returns the families of patients, in the transaction of the context, which must reach their
+// organizations. It needs no caller.
+func (s *Service) Families(ctx context.Context, organizations, patients []uuid.UUID) ([]Family, error) {
+	return s.store.families(ctx, organizations, patients)
+}
+
 // Patients returns the patients whose records the user may see as a patient or guardian, sorted by
 // patient id. The error is [rbac.ErrUserNotFound].
 func (s *Service) Patients(ctx context.Context, user uuid.UUID) ([]Guardianship, error) {

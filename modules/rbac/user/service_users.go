@@ -16,6 +16,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/patch"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
@@ -25,6 +26,11 @@ import (
 var ErrLastAdministrator = fault.Define(fault.Conflict, "last-administrator",
 	"This is the last administrator of the organization.").
 	Advising("Make another user an administrator first.")
+
+// ErrOwnEmail is returned to administrators who change their own address.
+var ErrOwnEmail = fault.Define(fault.Forbidden, "own-email",
+	"Ask another administrator to change your own e-mail address.").
+	Advising("Do not offer this for the signed-in user.")
 
 // Service administers users. It is safe for concurrent use.
 type Service struct {
@@ -53,6 +59,7 @@ type Change struct {
 	ID             uuid.UUID
 	Match          patch.Match
 	Name           patch.Field[string]
+	Email          patch.Field[string]
 	Disabled       patch.Field[bool]
 	PractitionerID patch.Clearable[uuid.UUID]
 	// APIKeyOwnerID is the new owner of the API keys that this user may no longer own. If it is
@@ -113,18 +120,32 @@ func (s *Service) Create(ctx context.Context, organization uuid.UUID, n NewUser)
 }
 
 // Change changes a user. Errors: [rbac.ErrUserNotFound], [patch.ErrStale], [fault.ErrInvalid],
-// [identity.ErrBeyondOwn] for a user with more permissions than the caller and for a caller who sets
-// a practitioner without the right to read all patients, [ErrLastAdministrator],
-// [account.ErrPractitionerTaken].
+// [ErrLastAdministrator], [account.ErrPractitionerTaken], [rbac.ErrEmailTaken], [ErrOwnEmail]. The error
+// is [identity.ErrBeyondOwn] for a user with more permissions than the caller, and for a caller who sets
+// a practitioner without the right to read all patients.
+//
+// With another address the password becomes invalid and all sessions end, because the holder of the new
+// mailbox has proven nothing. The user sets a new password with a link.
 func (s *Service) Change(ctx context.Context, c Change) (Changed, error) {
 	if c.Name.Given {
 		if fieldErrors := rbac.CheckName(c.Name.Value); len(fieldErrors) > 0 { // not every caller uses HTTP
 			return Changed{}, fault.InvalidFields(fieldErrors...)
 		}
 	}
-	a := administration{"user.change", permission.UserChange, c.ID, c.Match, c.APIKeyOwnerID}
+	a := administration{"user.change", permission.UserChange, c.ID, c.Match, c.APIKeyOwnerID, ""}
+	if c.Email.Given {
+		c.Email.Value = rbac.NormalizeTypedEmail(c.Email.Value)
+		if fieldErrors := rbac.CheckEmail(c.Email.Value); len(fieldErrors) > 0 {
+			return Changed{}, fault.InvalidFields(fieldErrors...)
+		}
+		var err error
+		if a.unusable, err = s.Passwords.UnusableHash(ctx, c.Email.Value); err != nil {
+			return Changed{}, err
+		}
+	}
 	return s.administer(ctx, a, func(u *rbac.User) {
 		c.Name.Apply(&u.Name)
+		c.Email.Apply(&u.Email)
 		c.Disabled.Apply(&u.Disabled)
 		c.PractitionerID.Apply(&u.PractitionerID)
 	})
@@ -138,7 +159,7 @@ func (s *Service) SetRoles(ctx context.Context, c RolesChange) (Changed, error) 
 	if fieldErrors := rbac.CheckRoles(c.Roles); len(fieldErrors) > 0 {
 		return Changed{}, fault.InvalidFields(fieldErrors...)
 	}
-	a := administration{"user.grant", permission.UserGrant, c.ID, c.Match, c.APIKeyOwnerID}
+	a := administration{"user.grant", permission.UserGrant, c.ID, c.Match, c.APIKeyOwnerID, ""}
 	return s.administer(ctx, a, func(u *rbac.User) { u.Roles = rbac.InOrder(c.Roles) })
 }
 
@@ -149,6 +170,7 @@ type administration struct {
 	id       uuid.UUID
 	match    patch.Match
 	newOwner *uuid.UUID // of API keys that the user may no longer own; nil: they end
+	unusable string     // password hash of a user with another address
 }
 
 // administer applies a change to a user. If the user has changed, it writes the user with the
@@ -189,6 +211,9 @@ func (s *Service) administer(ctx context.Context, a administration, apply func(*
 		if err != nil {
 			return Changed{}, err
 		}
+		if err := s.moveAddress(ctx, before, after, a.unusable); err != nil {
+			return Changed{}, err
+		}
 		keys, err := s.endAccess(ctx, held, before, after, a.newOwner)
 		if err != nil {
 			return Changed{}, err
@@ -213,6 +238,34 @@ func (s *Service) endAccess(
 		return nil, err
 	}
 	return s.APIKeys.Settle(ctx, held, after, newOwner, after.UpdatedAt)
+}
+
+// moveAddress ends the password and the sessions of a user with another address, and sends notices to
+// both addresses, in the transaction of the context. The old address no longer counts as refused. It
+// returns [ErrOwnEmail] for the caller's own address.
+func (s *Service) moveAddress(ctx context.Context, before, after rbac.User, unusable string) error {
+	if before.Email == after.Email {
+		return nil
+	}
+	caller, err := identity.From(ctx)
+	if err != nil {
+		return err
+	}
+	if caller.UserID == after.ID {
+		return ErrOwnEmail
+	}
+	if err := s.Passwords.Invalidate(ctx, after, unusable); err != nil {
+		return err
+	}
+	if _, err := s.Revocations.RevokeUser(ctx, after.OrganizationID, after.ID); err != nil {
+		return err
+	}
+	for _, u := range []rbac.User{before, after} {
+		if err := rbac.NotifyChange(ctx, s.Core, u, mail.EmailChanged); err != nil {
+			return err
+		}
+	}
+	return s.Mail.Corrected(ctx, before.Email)
 }
 
 // mayChange returns [identity.ErrBeyondOwn] unless the caller, who holds the given permissions, holds the user's
@@ -245,7 +298,7 @@ func (s *Service) mayChange(ctx context.Context, held rbac.Held, before, after r
 }
 
 // recordedUser is the part of a user that the audit trail stores: what decides about permissions, and
-// whether the name has changed.
+// whether the name or the address has changed.
 type recordedUser struct {
 	Roles          []rbac.Role `json:"roles"`
 	Disabled       bool        `json:"disabled"`
@@ -259,6 +312,9 @@ func (s *Service) record(ctx context.Context, action string, before, after rbac.
 	var changed []string
 	if before.Name != after.Name {
 		changed = append(changed, "name")
+	}
+	if before.Email != after.Email {
+		changed = append(changed, "email")
 	}
 	return trail.RecordBy(ctx, s.Audit, trail.Event{
 		Action: action, SubjectType: "user", SubjectID: after.ID, OccurredAt: after.UpdatedAt,

@@ -75,6 +75,19 @@ func (store) guardianships(ctx context.Context, user uuid.UUID) ([]Guardianship,
 	return found, err
 }
 
+// families returns the active users with the role PATIENT who are guardians of the patients. Index:
+// guardians_by_patient.
+func (store) families(ctx context.Context, organizations, patients []uuid.UUID) ([]Family, error) {
+	return db.Select[Family](ctx, `
+		SELECT g.organization_id, g.patient_id, g.user_id, u.email, u.name
+		FROM guardians g
+		JOIN users u ON u.organization_id = g.organization_id AND u.id = g.user_id AND u.status = 'ACTIVE'
+		WHERE g.organization_id IN ? AND g.patient_id IN ? AND EXISTS (
+			SELECT FROM user_roles r
+			WHERE r.organization_id = g.organization_id AND r.user_id = g.user_id AND r.role = 'PATIENT')
+		ORDER BY g.organization_id, g.user_id, g.patient_id`, organizations, patients)
+}
+
 // guardianship returns the guardianship, nil if there is none.
 func (store) guardianship(ctx context.Context, user, patient uuid.UUID) (*Guardianship, error) {
 	tx, _, err := db.Tenant(ctx)

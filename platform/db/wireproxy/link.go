@@ -125,6 +125,7 @@ func (l *link) await(more int) int {
 func (l *link) forwardAnswers() {
 	defer l.proxy.forget(l.server)
 	defer l.proxy.forget(l.client)
+	claims := l.proxy.claimed()
 	for {
 		m, err := read(l.server, 1)
 		f := l.brokenBy()
@@ -143,6 +144,7 @@ func (l *link) forwardAnswers() {
 			l.await(-1)
 		case 'Z':
 			l.proxy.turns.Add(1)
+			m, claims = append(claims, m...), nil
 		}
 		if (f == nil || f.place == InAnswer) && write(l.client, m) != nil {
 			return

@@ -37,3 +37,9 @@ func write(to io.Writer, m []byte) error {
 	_, err := to.Write(m)
 	return err
 }
+
+// status returns a ParameterStatus message.
+func status(parameter, value string) []byte {
+	body := parameter + "\x00" + value + "\x00"
+	return append(binary.BigEndian.AppendUint32([]byte{'S'}, uint32(len(body)+4)), body...)
+}

@@ -27,6 +27,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	faults []*Fault
+	claims []byte
 	open   map[net.Conn]struct{}
 	closed bool
 	wg     sync.WaitGroup
@@ -60,6 +61,20 @@ func (p *Proxy) URL(of string) string {
 	u.RawQuery = query.Encode()
 	u.Host = p.listener.Addr().String()
 	return u.String()
+}
+
+// Claim makes new connections report this value of a parameter, instead of the server's. Poolers do so: they
+// repeat the values of their first server connection.
+func (p *Proxy) Claim(parameter, value string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.claims = status(parameter, value)
+}
+
+func (p *Proxy) claimed() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.claims
 }
 
 // RoundTrips returns the number of ReadyForQuery messages: the round trips so far, plus one

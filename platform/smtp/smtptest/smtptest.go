@@ -69,7 +69,7 @@ func Start(t testing.TB, o Options) *Server {
 	server.Domain = "mail.test"
 	server.AllowInsecureAuth = o.NoTLS
 	settings := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s.Address = listener.Addr().String()
 	switch {
