@@ -165,11 +165,27 @@ func sendSyslog(ctx context.Context, to *url.URL, settings *tls.Config, events [
 	if _, err := dialed.Write(text); err != nil {
 		return fmt.Errorf("siem: send to %s: %w", address, err)
 	}
-	if err := dialed.(*tls.Conn).CloseWrite(); err != nil { // the type of tls.Dialer
+	connection := dialed.(*tls.Conn) // the type of tls.Dialer
+	if err := connection.CloseWrite(); err != nil {
 		return fmt.Errorf("siem: end the messages to %s: %w", address, err)
 	}
-	if _, err := io.Copy(io.Discard, dialed); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := awaitEnd(connection); err != nil {
 		return fmt.Errorf("siem: %s has not confirmed the end of the messages: %w", address, err)
 	}
 	return nil
+}
+
+// awaitEnd waits until the receiver ends its side. A close_notify alone may come from a receiver that has not
+// read everything: its operating system then resets the connection.
+func awaitEnd(c *tls.Conn) error {
+	if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if tcp, ok := c.NetConn().(*net.TCPConn); ok {
+		if err := tcp.CloseWrite(); err != nil { // for a receiver that waits for our end
+			return err
+		}
+	}
+	_, err := io.Copy(io.Discard, c.NetConn())
+	return err
 }
