@@ -77,7 +77,7 @@ func TestMetricsShowTheStateOfTheProgram(t *testing.T) {
 		"omnirapeutic_replication_standbys":                        0,
 	} {
 		require.Contains(t, m, name)
-		require.Equal(t, want, m[name], name) //nolint:testifylint // counts are exact
+		require.Equal(t, want, m[name], name)
 	}
 	for _, name := range []string{
 		"omnirapeutic_outbox_events", "omnirapeutic_pool_connections_max", "omnirapeutic_disk_free_bytes{folder=\"data\"}",
@@ -86,7 +86,7 @@ func TestMetricsShowTheStateOfTheProgram(t *testing.T) {
 		require.Positive(t, m[name], name)
 	}
 	require.Contains(t, m, "omnirapeutic_outbox_oldest_seconds")
-	require.Equal(t, m["omnirapeutic_schema_version_wanted"], m["omnirapeutic_schema_version"]) //nolint:testifylint // exact
+	require.Equal(t, m["omnirapeutic_schema_version_wanted"], m["omnirapeutic_schema_version"])
 	if c.SharesTransactions {
 		require.Positive(t, m["omnirapeutic_lock_held_seconds_total"])
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -19,8 +20,17 @@ import (
 	"omnirapeutic/app/cli"
 )
 
+// skipIfHangupIsIgnored skips a test under nohup: the program inherits that SIGHUP is ignored.
+func skipIfHangupIsIgnored(t *testing.T) {
+	t.Helper()
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("SIGHUP is ignored here, as under nohup")
+	}
+}
+
 func TestSIGHUPReloadsTheConfiguration(t *testing.T) {
 	t.Parallel()
+	skipIfHangupIsIgnored(t)
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
 	write("log: {level: info}\n")
@@ -50,6 +60,7 @@ func TestSIGHUPReloadsTheConfiguration(t *testing.T) {
 
 func TestServeReportsItsStateToSystemd(t *testing.T) {
 	t.Parallel()
+	skipIfHangupIsIgnored(t)
 	socket := filepath.Join(t.TempDir(), "notify")
 	states, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	require.NoError(t, err)
@@ -105,6 +116,7 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 
 func TestAClosedTerminalStopsTheServerGracefully(t *testing.T) {
 	t.Parallel()
+	skipIfHangupIsIgnored(t)
 	master, terminal := openTerminal(t)
 	c := program(t, onDatabase(t, "OMNI_DEMO=false"), "serve")
 	c.Stdin = terminal

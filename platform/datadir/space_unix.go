@@ -9,6 +9,6 @@ func spaceOf(path string) (Space, error) {
 	if err := syscall.Statfs(path, &s); err != nil {
 		return Space{}, err
 	}
-	block := uint64(s.Bsize) //nolint:gosec,unconvert // positive; its type depends on the system
+	block := uint64(s.Bsize) //nolint:gosec // positive; its type depends on the system
 	return Space{Free: s.Bavail * block, Size: s.Blocks * block}, nil
 }

@@ -37,8 +37,9 @@ func (d *DB) ServerFacts(ctx context.Context) (ServerFacts, error) {
 	}
 	var standbys int
 	var lag *float64
-	if d.pool.QueryRow(ctx, replicationFacts).Scan(&standbys, &lag, &f.WALArchivedAt, &f.WALArchiveFailures) != nil {
-		return f, nil // not PostgreSQL, or not readable: unknown
+	err = d.pool.QueryRow(ctx, replicationFacts).Scan(&standbys, &lag, &f.WALArchivedAt, &f.WALArchiveFailures)
+	if err != nil {
+		return f, nil //nolint:nilerr // not PostgreSQL, or not readable: unknown
 	}
 	f.Standbys = &standbys
 	if lag != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit/siem"
@@ -154,11 +155,11 @@ func TestLinesAreSentByHTTPS(t *testing.T) {
 	var lines []string
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		require.Equal(t, []string{"omni", "pw"}, []string{user, password})
-		require.Equal(t, "application/x-ndjson", r.Header.Get("Content-Type"))
-		require.Equal(t, "index=audit", r.URL.RawQuery)
+		assert.Equal(t, []string{"omni", "pw"}, []string{user, password})
+		assert.Equal(t, "application/x-ndjson", r.Header.Get("Content-Type"))
+		assert.Equal(t, "index=audit", r.URL.RawQuery)
 		text, err := io.ReadAll(r.Body)
-		require.NoError(t, err)
+		assert.NoError(t, err)
 		lines = strings.Split(strings.TrimSpace(string(text)), "\n")
 		w.WriteHeader(status)
 	})
