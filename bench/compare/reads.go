@@ -62,8 +62,8 @@ func readsOf(n size) []read {
 // database.
 func (b *bench) measureReads(ctx context.Context, t *table) (err error) {
 	data := cmp.Or(b.keep, filepath.Join(b.dir, "reads"))
-	// This server only runs PostgreSQL, with connections for two others.
-	s, err := b.serve(ctx, data, "OMNI_DB_MAX_CONNS=60")
+	// This server only runs PostgreSQL, with connections for two others, their listeners and this program.
+	s, err := b.serve(ctx, data, "OMNI_DB_MAX_CONNS=100")
 	if err != nil {
 		return err
 	}
