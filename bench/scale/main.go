@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -41,8 +42,8 @@ const (
 )
 
 func main() {
-	fmt.Println(demandTable())
-	fmt.Println(rateTable())
+	fmt.Fprintln(os.Stdout, demandTable())
+	fmt.Fprintln(os.Stdout, rateTable())
 }
 
 // demandTable is the load of practices.

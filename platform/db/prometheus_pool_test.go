@@ -55,7 +55,7 @@ func TestPoolMetricsShowTransactionsThatWaitForAConnection(t *testing.T) {
 // one waits for it.
 func TestLockMetricsShowTheHolderAndTheWaitingTransactions(t *testing.T) {
 	t.Parallel()
-	c := newCounters(t)
+	c := newCounters(t, dbtest.WithMaxConns(2)) // the waiting transaction has a connection
 	inside, leave := make(chan struct{}), make(chan struct{})
 	var running sync.WaitGroup
 	locking := func(body func()) {
