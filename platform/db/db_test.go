@@ -44,6 +44,23 @@ func TestOpen(t *testing.T) {
 		})
 	}
 
+	for _, mode := range []string{"exec", "cache_describe", "describe_exec", "cache_statement"} {
+		t.Run("it begins a transaction whose writes are sent with COMMIT: "+mode, func(t *testing.T) {
+			t.Parallel()
+			c := newCounters(t, func(c *db.Config) { c.ExecMode = mode }, dbtest.WithMaxConns(1))
+			for range 2 {
+				_, err := db.Serializable(t.Context(), c.DB, "written", func(ctx context.Context) (struct{}, error) {
+					return struct{}{}, db.Write(ctx, 1,
+						"UPDATE counters SET n = n + 1 WHERE id = $1 AND current_setting('transaction_isolation') = 'serializable'", 1)
+				}, db.WritesWithCommit())
+				require.NoError(t, err)
+				_, err = db.Snapshot(t.Context(), c.DB, "read", func(ctx context.Context) (int64, error) { return get(ctx, 1) })
+				require.NoError(t, err)
+			}
+			require.Equal(t, int64(2), c.value(t, 1))
+		})
+	}
+
 	for mode, scans := range map[string]string{
 		"": "off", "cache_statement": "off", "cache_describe": "on", "describe_exec": "on", "exec": "on",
 	} {

@@ -56,6 +56,9 @@ func setKeepAlive(ctx context.Context, c *pgx.Conn) error {
 type serverConn struct {
 	unanswered *unansweredCommits
 	ahead      ahead
+	// bypassed: batches do not pass through ahead, so nothing can be sent in front of them. In the mode exec,
+	// pgx writes them directly to the connection.
+	bypassed bool
 
 	server *pgconn.PgConn // nil until there is a connection
 
@@ -84,6 +87,7 @@ func serverConnOf(c *pgx.Conn) *serverConn {
 func (u *unansweredCommits) instrument(c *pgx.ConnConfig) {
 	s := &serverConn{unanswered: u}
 	s.ahead.named, s.ahead.names = map[string]string{}, c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
+	s.bypassed = c.DefaultQueryExecMode == pgx.QueryExecModeExec
 	c.DialFunc = s.dial
 	c.BuildFrontend = s.ahead.frontend
 	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.notice(n) }

@@ -183,7 +183,7 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 			return nil, errReadOnlySession
 		}
 	}
-	if len(a.unit.locks) > 0 || a.unit.beginQueries != nil {
+	if len(a.unit.locks) > 0 || a.unit.beginQueries != nil || c.server.bypassed {
 		if err := c.beginNow(ctx, a, o); err != nil {
 			return nil, err
 		}
