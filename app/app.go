@@ -278,6 +278,8 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		BatchesAtOnce: d.Config.Commands.Batches,
 		QueueLimit:    d.Config.Commands.QueueLimit,
 		NoLock:        !d.Config.Commands.Lock,
+		// Distributed engines keep the rows of a practice together.
+		ByOrganization: d.Database.IsPortable(),
 	})
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database:     d.Database,

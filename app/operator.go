@@ -75,7 +75,9 @@ func (p *Program) verifyChanges(ctx context.Context) (VerificationResult, error)
 func RemoveAudit(
 	ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger,
 ) ([]audit.Checkpoint, error) {
-	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	owner, err := db.Open(ctx, db.Config{
+		URL: s.OwnerURL, Profile: s.profile, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}

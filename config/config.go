@@ -94,6 +94,7 @@ type Commands struct {
 type Database struct {
 	URL         Secret // of the program's role; "" for the private PostgreSQL
 	MigrateURL  Secret // of the role that owns the tables; "" for URL
+	Profile     string // "postgresql" or "portable": the features of the database that the program uses
 	MaxConns    int
 	ExecMode    string        // pgx's default_query_exec_mode
 	AutoMigrate bool          // migrate at start; unless set, not in production

@@ -57,7 +57,10 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, Development, c.Profile)
 		require.True(t, filepath.IsAbs(c.DataDir))
 		require.Equal(t,
-			Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
+			Database{
+				Profile: "postgresql", MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
+				SlowQuery: 200 * time.Millisecond,
+			}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
@@ -138,6 +141,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_MIGRATE_URL":                    "host=h dbname=d",
 			"OMNI_DB_MAX_CONNS":                   "3",
 			"OMNI_DB_EXEC_MODE":                   "exec",
+			"OMNI_DB_PROFILE":                     "portable",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
 			"OMNI_DB_SLOW_QUERY":                  "1s",
 			"OMNI_DB_WAIT":                        "1m",
@@ -229,9 +233,10 @@ func TestLoad(t *testing.T) {
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
-				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
-				SlowQuery: time.Second,
-				Wait:      time.Minute,
+				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", Profile: "portable", MaxConns: 3, ExecMode: "exec",
+				AutoMigrate: true,
+				SlowQuery:   time.Second,
+				Wait:        time.Minute,
 			},
 			Retry: Retry{
 				Preset:      "aggressive",

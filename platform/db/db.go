@@ -22,8 +22,9 @@ import (
 // Config configures [Open].
 type Config struct {
 	URL      string
-	MaxConns int    // at least 1
-	Retry    Policy // the zero value is the preset "default"
+	Profile  Profile // the zero value is PostgreSQL
+	MaxConns int     // at least 1
+	Retry    Policy  // the zero value is the preset "default"
 	// ExecMode is how pgx sends statements: "cache_statement" (or "", its default), or
 	// "exec" or "cache_describe" for transaction-mode poolers.
 	ExecMode  string
@@ -44,6 +45,7 @@ type DB struct {
 	unanswered *unansweredCommits
 	renewed    *atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
 	links      Links         // see [DB.WithLinks]
+	portable   bool          // the profile is Portable
 }
 
 // execModes are the supported ways of sending statements. The simple protocol is
@@ -87,6 +89,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
 		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
+		portable: c.Profile == Portable,
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
@@ -128,7 +131,7 @@ func openPool(
 		settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	}
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	if mode == pgx.QueryExecModeCacheStatement {
+	if mode == pgx.QueryExecModeCacheStatement && c.Profile != Portable {
 		// Without a better index, a small table is scanned. SSI then locks the whole
 		// table, and transactions on different rows abort each other. Poolers in
 		// transaction mode reject the parameter; there it is set for the role.
