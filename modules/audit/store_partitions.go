@@ -21,8 +21,9 @@ func (store) addPartition(ctx context.Context) (added bool, err error) {
 func (store) partitionsEnd(ctx context.Context) (end *time.Time, err error) {
 	return end, db.Read(ctx, db.Query{
 		Statement: `
-			SELECT min(p.begins_at) FROM unnest(ARRAY['audit_events', 'audit_seals']::regclass[]) AS t (name)
-			CROSS JOIN LATERAL partitions_of(t.name) p WHERE p.ends_at = 'infinity'`,
+			SELECT min(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''([^'']+)''\) TO \(MAXVALUE')::timestamptz)
+			FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+			WHERE i.inhparent IN ('audit_events'::regclass, 'audit_seals'::regclass)`,
 		Row: func(scan func(targets ...any) error) error { return scan(&end) },
 	})
 }

@@ -66,6 +66,26 @@ END
 $$;
 -- +goose StatementEnd
 
+-- Creates a table like the partitions of a table, which is not attached yet.
+-- +goose StatementBegin
+CREATE FUNCTION new_partition(root regclass, name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    copied record;
+BEGIN
+    EXECUTE format('CREATE TABLE partitions.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES '
+        'INCLUDING STORAGE)', name, root);
+    PERFORM hold_to_organizations(format('partitions.%I', name)::regclass);
+    -- Triggers of statements are not inherited. For rows, PostgreSQL copies them when the partition is attached.
+    FOR copied IN
+        SELECT pg_get_triggerdef(t.oid) AS definition FROM pg_trigger t
+        WHERE t.tgrelid = root AND NOT t.tgisinternal AND t.tgtype & 1 = 0
+    LOOP
+        EXECUTE regexp_replace(copied.definition, ' ON \S+ ', format(' ON partitions.%I ', name));
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
 -- Ends the last partition of a table at a time, and adds one for the time after it. It locks the table for some
 -- milliseconds if the last partition is empty. Otherwise PostgreSQL checks each of its rows.
 -- +goose StatementBegin
@@ -74,24 +94,31 @@ DECLARE
     added text := (SELECT relname FROM pg_class WHERE oid = root)
         || to_char(bound AT TIME ZONE 'UTC', '_YYYY_MM_DD');
     old record;
-    copied record;
 BEGIN
     SELECT * INTO STRICT old FROM partitions_of(root) p WHERE p.ends_at = 'infinity';
-    EXECUTE format('CREATE TABLE partitions.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES '
-        'INCLUDING STORAGE)', added, root);
-    PERFORM hold_to_organizations(format('partitions.%I', added)::regclass);
-    -- Triggers of statements are not inherited. For rows, PostgreSQL copies them with the following statements.
-    FOR copied IN
-        SELECT pg_get_triggerdef(t.oid) AS definition FROM pg_trigger t
-        WHERE t.tgrelid = root AND NOT t.tgisinternal AND t.tgtype & 1 = 0
-    LOOP
-        EXECUTE regexp_replace(copied.definition, ' ON \S+ ', format(' ON partitions.%I ', added));
-    END LOOP;
+    PERFORM new_partition(root, added);
     EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', root, old.name);
     EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', root, old.name, old.begins_at,
         bound);
     EXECUTE format('ALTER TABLE %s ATTACH PARTITION partitions.%I FOR VALUES FROM (%L) TO (MAXVALUE)', root, added,
         bound);
+END
+$$;
+-- +goose StatementEnd
+
+-- Adds an empty partition for the time before all others, if there is none. Writers do not wait for it.
+-- +goose StatementBegin
+CREATE FUNCTION add_first_partition(root regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    bound timestamptz := (SELECT min(begins_at) FROM partitions_of(root));
+    added text := (SELECT relname FROM pg_class WHERE oid = root)
+        || to_char(bound AT TIME ZONE 'UTC', '_until_YYYY_MM_DD');
+BEGIN
+    IF bound > '-infinity' THEN
+        PERFORM new_partition(root, added);
+        EXECUTE format('ALTER TABLE %s ATTACH PARTITION partitions.%I FOR VALUES FROM (MINVALUE) TO (%L)', root, added,
+            bound);
+    END IF;
 END
 $$;
 -- +goose StatementEnd
@@ -130,8 +157,8 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-REVOKE EXECUTE ON FUNCTION partition_by_time(regclass), split_last_partition(regclass, timestamptz), add_partition()
-    FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION partition_by_time(regclass), new_partition(regclass, text), add_first_partition(regclass),
+    split_last_partition(regclass, timestamptz), add_partition() FROM PUBLIC;
 
 ALTER TABLE audit_seals
     DROP CONSTRAINT audit_seals_pkey,
@@ -274,6 +301,8 @@ END
 $$;
 -- +goose StatementEnd
 DROP FUNCTION add_partition();
+DROP FUNCTION add_first_partition(regclass);
 DROP FUNCTION split_last_partition(regclass, timestamptz);
+DROP FUNCTION new_partition(regclass, text);
 DROP FUNCTION partition_by_time(regclass);
 DROP FUNCTION partitions_of(regclass);
