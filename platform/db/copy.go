@@ -18,10 +18,10 @@ import (
 
 // CopyQuery is a query whose rows are streamed with COPY … TO STDOUT. Its statement may have numbered
 // arguments ($1, $2, …), but COPY does not: they are written into the statement. So only ids, arrays of
-// ids, and numbers are supported, which cannot contain SQL.
+// ids, numbers and times are supported, which cannot contain SQL.
 type CopyQuery struct {
 	Statement string
-	Arguments []any // of type uuid.UUID, []pgtype.UUID, int or int64
+	Arguments []any // of type uuid.UUID, []pgtype.UUID, int, int64 or time.Time
 
 	// Row reads a row. The row is valid only until Row returns.
 	Row func(r *CopyRow) error
@@ -44,6 +44,7 @@ func Copy(ctx context.Context, q CopyQuery) error {
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		began := time.Now()
+		span := startStatement(ctx, q.Statement, began)
 		stream := copyStream{row: q.Row}
 		tag, err := c.PgConn().CopyTo(ctx, &stream, "COPY ("+statement+") TO STDOUT (FORMAT binary)")
 		if err == nil && !stream.complete {
@@ -52,6 +53,7 @@ func Copy(ctx context.Context, q CopyQuery) error {
 		if stream.failed == nil {
 			note(ctx, c, err) // CopyTo does not call the tracer
 		}
+		endStatement(span, err)
 		tx.Logger.Trace(ctx, began, func() (string, int64) { return q.Statement, tag.RowsAffected() }, err)
 		return err
 	})
@@ -69,6 +71,8 @@ func (q CopyQuery) text() (string, error) {
 			literal = strconv.Itoa(v) + "::bigint"
 		case int64:
 			literal = strconv.FormatInt(v, 10) + "::bigint"
+		case time.Time:
+			literal = v.UTC().Format("'2006-01-02 15:04:05.999999+00'") + "::timestamptz"
 		case []pgtype.UUID:
 			ids := make([]uuid.UUID, len(v))
 			for n, id := range v {
