@@ -284,9 +284,13 @@ func (a *adapter[C, State, Result]) weight(command any) int {
 }
 
 // execute executes a batch in one SERIALIZABLE transaction. The batch is closed only after the lock
-// is acquired, so it includes commands that arrived while another instance held it. The context
-// needs no caller.
+// is acquired, so it includes commands that arrived while another instance held it. Without the lock it
+// is closed before the transaction: the snapshot of the prefetched rows may be older than an answer of another
+// instance, to which a later command refers. The context needs no caller.
 func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[task]) ([]outcome, error) {
+	if a.engine.options.NoLock {
+		batch = BatchOf(batch.All()...)
+	}
 	var rows []row // of the latest attempt
 	var prefetched State
 	options := append(append(onceOptions(&rows), db.WritesWithCommit(), db.GenericPlans()), a.engine.WaitForBatches()...)

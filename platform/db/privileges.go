@@ -28,7 +28,10 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error
 		return err
 	}
 	defer transaction.Rollback() //nolint:errcheck // nothing to roll back after a commit
-	statements := privileges
+	statements, err := m.Profile.filter(privileges)
+	if err != nil {
+		return err
+	}
 	if m.Profile == Portable {
 		statements += "REVOKE INSERT, UPDATE, DELETE ON migration_lock FROM {{role}};\n"
 	}

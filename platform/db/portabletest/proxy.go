@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -23,6 +24,7 @@ import (
 // portable profile does not use, with SQLSTATE 0A000. It understands the wire protocol without TLS. Safe for
 // concurrent use.
 type Proxy struct {
+	refuses  bool
 	listener net.Listener
 	network  string
 	address  string
@@ -30,21 +32,29 @@ type Proxy struct {
 	mu      sync.Mutex
 	known   map[string]string // statement → the refusal, "" for none
 	refused []string
+	cuts    int // COMMITs whose answers will be lost
 	open    map[net.Conn]struct{}
 	closed  bool
 	wg      sync.WaitGroup
 }
 
-// Start forwards connections to the server of the URL until Close is called.
+// Start forwards connections to the server of the URL until Close is called, and refuses other features.
 func Start(to string) (*Proxy, error) {
+	if _, err := Check("SELECT 1"); err != nil { // compiles the parser, which takes seconds
+		return nil, err
+	}
+	return start(to, true)
+}
+
+// StartForwarding is [Start] of a proxy that refuses nothing.
+func StartForwarding(to string) (*Proxy, error) { return start(to, false) }
+
+func start(to string, refuses bool) (*Proxy, error) {
 	c, err := pgurl.Parse(to)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := Check("SELECT 1"); err != nil { // compiles the parser, which takes a second
-		return nil, err
-	}
-	p := &Proxy{known: map[string]string{}, open: map[net.Conn]struct{}{}}
+	p := &Proxy{refuses: refuses, known: map[string]string{}, open: map[net.Conn]struct{}{}}
 	p.network, p.address = pgconn.NetworkAddress(c.Host, c.Port)
 	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { //nolint:noctx // ends with Close
 		return nil, err
@@ -75,6 +85,31 @@ func (p *Proxy) Refusals() []string {
 	return slices.Clone(p.refused)
 }
 
+// LoseCommits breaks the connections of the next COMMITs, after the server has executed them and before their
+// answers arrive.
+func (p *Proxy) LoseCommits(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cuts = n
+}
+
+// Lost returns the number of COMMITs whose answers will still be lost.
+func (p *Proxy) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
+}
+
+func (p *Proxy) takeCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cuts == 0 {
+		return false
+	}
+	p.cuts--
+	return true
+}
+
 // Close ends all connections.
 func (p *Proxy) Close() {
 	p.listener.Close() //nolint:errcheck,gosec // nothing was written
@@ -101,7 +136,7 @@ func (p *Proxy) accept() {
 		if !p.track(client, server) {
 			return
 		}
-		l := &link{proxy: p, client: client, server: server}
+		l := &link{proxy: p, client: client, server: server, prepared: map[string]string{}}
 		p.wg.Go(l.run)
 	}
 }
@@ -148,7 +183,7 @@ func (p *Proxy) check(sql string) string {
 	p.mu.Lock()
 	text, known := p.known[sql]
 	p.mu.Unlock()
-	if known {
+	if known || !p.refuses {
 		return text
 	}
 	if found, err := Check(sql); err == nil && len(found) > 0 {
@@ -164,6 +199,8 @@ func (p *Proxy) check(sql string) string {
 type link struct {
 	proxy          *Proxy
 	client, server net.Conn
+	prepared       map[string]string // the texts of statements, by name
+	cut            atomic.Bool       // nothing more reaches the client
 }
 
 func (l *link) run() {
@@ -179,6 +216,9 @@ func (l *link) run() {
 		m, err := read(from, 1)
 		if err != nil {
 			return
+		}
+		if l.executes(m) == "commit" && l.proxy.takeCut() {
+			l.cut.Store(true)
 		}
 		if _, err := to.Write(l.checked(m)); err != nil {
 			return
@@ -218,7 +258,7 @@ func (l *link) begin(from *bufio.Reader) error {
 			continue
 		case version3:
 			for parts := strings.Split(string(m[head:]), "\x00"); len(parts) > 1 && parts[0] != ""; parts = parts[2:] {
-				if !slices.Contains(settingsOfConnections, strings.ToLower(parts[0])) {
+				if l.proxy.refuses && !slices.Contains(settingsOfConnections, strings.ToLower(parts[0])) {
 					text := fmt.Sprintf("the portable profile does not use the setting %s of a connection", parts[0])
 					l.proxy.refuse(text)
 					_, _ = l.client.Write(errorResponse("FATAL", text)) // the connection ends in any case
@@ -233,6 +273,22 @@ func (l *link) begin(from *bufio.Reader) error {
 
 // settingsOfConnections are the parameters with which a connection may begin.
 var settingsOfConnections = []string{"user", "database", "application_name", "client_encoding", "timezone"}
+
+// executes returns the statement that the message executes, in lower case, or "".
+func (l *link) executes(m []byte) string {
+	body := m[5:]
+	switch m[0] {
+	case 'Q': // Query: SQL
+		return strings.ToLower(text(&body))
+	case 'P': // Parse: name, SQL, types
+		name := text(&body)
+		l.prepared[name] = strings.ToLower(text(&body))
+	case 'B': // Bind: portal, name of the statement, …
+		text(&body)
+		return l.prepared[text(&body)]
+	}
+	return ""
+}
 
 const mark = "omni_refused_"
 
@@ -271,6 +327,12 @@ func (l *link) forwardAnswers() {
 		if err != nil {
 			_ = to.Flush()
 			return
+		}
+		if l.cut.Load() {
+			if m[0] == 'Z' { // ReadyForQuery: the COMMIT has ended
+				return
+			}
+			continue
 		}
 		if m[0] == 'E' {
 			if _, after, marked := strings.Cut(string(m), mark); marked {
