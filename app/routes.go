@@ -46,6 +46,9 @@ func (s *Server) routeMiddleware(r httpx.Route) []echo.MiddlewareFunc {
 	chain := []echo.MiddlewareFunc{s.limitAddress}
 	if r.Permission != httpx.Public {
 		chain = []echo.MiddlewareFunc{s.authenticate, s.limitCaller, permit(r), s.readUnderGrant(r)}
+		if s.options.Tracer != nil {
+			chain = traceCheck(r, chain)
+		}
 		if r.Endpoint.Streams {
 			chain = append(chain, s.untilRevoked)
 		}

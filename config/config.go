@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"omnirapeutic/platform/otlp"
 )
 
 // The profiles. Production rejects settings that are only for trials.
@@ -61,6 +63,9 @@ type Config struct {
 	// APIKeyMaxLifetime is the maximum lifetime of an API key.
 	APIKeyMaxLifetime time.Duration
 	Demo              bool // load the demo practice into an empty database
+	// Telemetry says which spans and metrics are sent by OTLP. The variables of OpenTelemetry configure it, not
+	// keys.
+	Telemetry otlp.Settings
 	// Ignored are variables that a platform sets for a service with the program's name, such as
 	// Kubernetes' OMNI_PORT.
 	Ignored []string

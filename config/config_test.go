@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/otlp"
 )
 
 const someSecret = "3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU"
@@ -282,6 +283,18 @@ func TestLoad(t *testing.T) {
 			Demo:                  false,
 		}, c)
 	})
+}
+
+func TestVariablesOfOpenTelemetry(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "", "OTEL_SERVICE_NAME=x", "OTEL_ANYTHING=y")
+	require.NoError(t, err, "the standard may have more variables")
+	require.False(t, c.Telemetry.Enabled())
+	c, err = load(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+	require.NoError(t, err)
+	require.Equal(t, otlp.Settings{Traces: otlp.GRPC, Metrics: otlp.GRPC}, c.Telemetry)
+	require.Equal(t, []string{"OTEL_TRACES_SAMPLER"},
+		keysOf(problems(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", "OTEL_TRACES_SAMPLER=all")))
 }
 
 func TestRetry(t *testing.T) {

@@ -20,8 +20,9 @@ type configCommand struct {
 // Help explains the commands.
 func (configCommand) Help() string {
 	return `Settings come from defaults, then a YAML file (--config FILE), then environment variables such as
-OMNI_ADDR; config.example.yaml describes all of them. All invalid settings are reported at once, with
-exit code 2.`
+OMNI_ADDR; config.example.yaml describes all of them. The variables of OpenTelemetry, such as
+OTEL_EXPORTER_OTLP_ENDPOINT, configure traces and metrics by OTLP. All invalid settings are reported at
+once, with exit code 2.`
 }
 
 type configShow struct{}
@@ -67,6 +68,9 @@ func (check configCheck) Run(e environment) error {
 		}
 	}
 	fmt.Println("The configuration is valid.")
+	if c.Telemetry.Enabled() {
+		fmt.Println(c.Telemetry)
+	}
 	return nil
 }
 

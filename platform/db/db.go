@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -247,41 +246,4 @@ func (d *DB) Ping(ctx context.Context) error {
 		return newUnavailableError("ping", err)
 	}
 	return nil
-}
-
-// tracer records statement errors on the attempt in the context.
-type tracer struct{}
-
-// TraceQueryStart implements pgx.QueryTracer.
-func (tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return ctx
-}
-
-// TraceQueryEnd implements pgx.QueryTracer.
-func (tracer) TraceQueryEnd(ctx context.Context, c *pgx.Conn, data pgx.TraceQueryEndData) {
-	note(ctx, c, data.Err)
-}
-
-// TraceBatchStart implements pgx.BatchTracer.
-func (tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	return ctx
-}
-
-// TraceBatchQuery implements pgx.BatchTracer.
-func (tracer) TraceBatchQuery(ctx context.Context, c *pgx.Conn, data pgx.TraceBatchQueryData) {
-	note(ctx, c, data.Err)
-}
-
-// TraceBatchEnd implements pgx.BatchTracer.
-func (tracer) TraceBatchEnd(ctx context.Context, c *pgx.Conn, data pgx.TraceBatchEndData) {
-	note(ctx, c, data.Err)
-}
-
-func note(ctx context.Context, c *pgx.Conn, err error) {
-	if err == nil || errors.Is(err, pgx.ErrNoRows) {
-		return
-	}
-	if a := attemptIn(ctx); a != nil {
-		a.observe(err, c.IsClosed())
-	}
 }

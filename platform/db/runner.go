@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"gorm.io/gorm"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // Serializable runs fn in one SERIALIZABLE transaction and returns fn's value once the
@@ -150,8 +152,10 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	}
 	for {
 		r.attempts++
-		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
+		attemptCtx, span := startAttempt(ctx, u, r.attempts)
+		a, err := d.attempt(attemptCtx, u, r.attempts, inDoubt, body)
 		outcome := a.classify(ctx, err)
+		endAttempt(span, outcome)
 		if planOutdated(outcome.err) {
 			d.replaceConnections()
 		}
@@ -276,11 +280,14 @@ const proofAttempts = 12
 // retry. A positive result is confirmed: see confirm.
 func (d *DB) runProof(ctx context.Context, u unit) (proven bool, err error) {
 	snapshot := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, allOrganizations: u.allOrganizations}
-	_, err = d.attempt(ctx, snapshot, 2, false, func(ctx context.Context) (err error) {
+	ctx, span := startAttempt(ctx, snapshot, 1)
+	span.Set(tracing.Phase, "proof")
+	a, err := d.attempt(ctx, snapshot, 2, false, func(ctx context.Context) (err error) {
 		if proven, err = u.proof(ctx); err != nil || !proven {
 			return err
 		}
 		return confirm(ctx)
 	})
+	endAttempt(span, a.classify(ctx, err))
 	return proven, err
 }
