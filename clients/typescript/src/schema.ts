@@ -13788,6 +13788,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -13800,6 +13802,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14023,6 +14027,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the patients. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14038,6 +14044,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14292,6 +14300,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the practitioners. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14307,6 +14317,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14469,6 +14481,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14481,6 +14495,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14640,6 +14656,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "startsOn" | "-startsOn";
                 patientId?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14655,6 +14673,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14817,6 +14837,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "code" | "-code";
                 /** @description The code of the service. */
                 code?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14829,6 +14851,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15062,6 +15086,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
                 /** @description The kind of the locations. */
                 kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15074,6 +15100,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15263,6 +15291,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 patientId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15278,6 +15308,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15439,6 +15471,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15451,6 +15485,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18011,6 +18047,8 @@ export interface operations {
                 insuranceId?: string;
                 /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18026,6 +18064,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18539,6 +18579,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Whether the reservations are open. */
                 open?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18560,6 +18602,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18584,6 +18628,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18605,6 +18651,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18683,6 +18731,8 @@ export interface operations {
                 inForceOn?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18698,6 +18748,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18729,6 +18781,8 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
                 /** @description A day within the authorization's dates. */
                 inForceOn?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18744,6 +18798,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18773,6 +18829,8 @@ export interface operations {
                 withinDays?: number;
                 /** @description Whether the authorizations have a renewal. */
                 renewed?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18788,6 +18846,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18818,6 +18878,8 @@ export interface operations {
                 format?: "json" | "csv";
                 /** @description The risks to report. The default is all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18833,6 +18895,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18863,6 +18927,8 @@ export interface operations {
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
                 /** @description Whether the alerts are acknowledged. */
                 acknowledged?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18878,6 +18944,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18969,6 +19037,8 @@ export interface operations {
                 seriesId?: string;
                 /** @description The statuses of the appointments. */
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18984,6 +19054,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19519,6 +19591,8 @@ export interface operations {
                 conflict?: ("cap" | "duration" | "late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
                 /** @description Whether the sessions lack only signatures, among them the caller's. */
                 awaitingMySignature?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19534,6 +19608,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19658,6 +19734,8 @@ export interface operations {
                 to?: string;
                 patientId?: string;
                 practitionerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19673,6 +19751,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -19922,6 +20002,8 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19937,6 +20019,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20709,6 +20793,8 @@ export interface operations {
                 state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
                 /** @description The code of a reason that blocks the lines. */
                 reason?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20721,6 +20807,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20744,6 +20832,8 @@ export interface operations {
                 from: string;
                 /** @description The last service date. */
                 to: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20756,6 +20846,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20780,6 +20872,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20792,6 +20886,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20904,7 +21000,10 @@ export interface operations {
     };
     listBillingClaims: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
             header?: never;
             path: {
                 /**
@@ -20922,6 +21021,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21846,6 +21947,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21858,6 +21961,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21892,6 +21997,8 @@ export interface operations {
                 to?: string;
                 /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "jsonl" | "csv";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21904,6 +22011,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
