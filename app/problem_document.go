@@ -18,7 +18,7 @@ import (
 // Problem is the document that describes an error (RFC 9457). The details of a fault are
 // further members.
 type Problem struct {
-	Type string `json:"type"` // A URN that ends with the code.
+	Type string `json:"type"` // The address of a page about the code, on this server.
 	// The text that all errors of this code share.
 	Title  string `json:"title"`
 	Status int    `json:"status"` // The HTTP status of the response.
@@ -36,8 +36,6 @@ type Problem struct {
 }
 
 var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
-
-const problemType = "urn:omnirapeutic:problem:"
 
 // answerProblem is the only place that turns errors into answers. It logs server
 // errors.
@@ -83,7 +81,7 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 		alternatives = &offered
 	}
 	document, err := json.Marshal(Problem{
-		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
+		Type: pathErrors + "/" + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
 		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
 		Reasons: f.Reasons(), Alternatives: alternatives,
 	})

@@ -193,6 +193,10 @@ type Field struct {
 	Field   string `json:"field"`   // The path of the field, such as `patients[0].units`.
 	Code    string `json:"code"`    // The broken rule, such as `required`.
 	Message string `json:"message"` // The text for people; it continues a sentence that begins with the field.
+	// The known names, for a field or parameter that is unknown.
+	Known []string `json:"known,omitempty"`
+	// The known name that was probably meant.
+	Nearest *string `json:"nearest,omitempty"`
 }
 
 // FormatError is the error of a type that parses itself: it says what the value must be, as

@@ -6586,6 +6586,10 @@ export interface components {
             code: string;
             /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
+            /** @description The known names, for a field or parameter that is unknown. */
+            known?: string[];
+            /** @description The known name that was probably meant. */
+            nearest?: string;
         };
         /** @description A file of an export. */
         File: {
@@ -9255,7 +9259,7 @@ export interface components {
         };
         /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
         Problem: {
-            /** @description A URN that ends with the code. */
+            /** @description The address of a page about the code, on this server. */
             type: string;
             /** @description The text that all errors of this code share. */
             title: string;
