@@ -102,7 +102,7 @@ type contractErrors struct {
 	}
 }
 
-// problemSchema is the schema of the problem documents of one code: the shared members, and those of the code.
+// problemSchema is the schema of the problem documents of one code: the shared members and the members of the code.
 type problemSchema struct {
 	AllOf []struct {
 		Properties map[string]struct {
