@@ -139,7 +139,7 @@ func TestTrailsShowNoAccountElsewhere(t *testing.T) {
 		rbac.Biller), c.AddUserWithPassword(t, c.Other, email, harness.Password, rbac.Biller)
 	signIns := func(user uuid.UUID) []string {
 		return harness.QueryTexts(t, c.Owner(t), `
-			SELECT concat_ws(' ', e.outcome, e.after->>'reason') FROM audit_events e
+			SELECT concat_ws(' ', e.outcome, e.after::json ->> 'reason') FROM audit_events e
 			WHERE e.action = 'user.sign-in' AND e.subject_id = $1 ORDER BY e.sequence`, user)
 	}
 	events := c.Count(t, "SELECT count(*) FROM audit_events")

@@ -139,7 +139,7 @@ func TestAnAdministratorEndsASessionOfAUser(t *testing.T) {
 		Refused(t, http.StatusNotFound, "user-not-found")
 	require.Len(t, c.Admin().Get(t, user+"/sessions").OK(t).Body["data"], 1)
 	require.Equal(t, 1,
-		c.Count(t, "SELECT count(*) FROM audit_events WHERE action = 'sign-in.end' AND after->>'userId' = $1",
+		c.Count(t, "SELECT count(*) FROM audit_events WHERE action = 'sign-in.end' AND after::json ->> 'userId' = $1",
 			harness.IDOf(user)))
 }
 
@@ -157,6 +157,6 @@ func TestARepeatedRefreshIsMarkedInTheTrail(t *testing.T) {
 	c.Refresh(t, signed.Refresh).OK(t)
 	require.NotNil(t, sessions()["repeatedAt"])
 	require.Equal(t, []string{"", "true"}, harness.QueryTexts(t, c.Owner(t), `
-		SELECT coalesce(after->>'repeated', '') FROM audit_events
+		SELECT coalesce(after::json ->> 'repeated', '') FROM audit_events
 		WHERE action = 'sign-in.refresh' AND actor_id = $1 ORDER BY sequence`, harness.IDOf(user)))
 }

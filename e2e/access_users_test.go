@@ -153,8 +153,8 @@ func TestRolesBeyondOwnPermissionsAreRefused(t *testing.T) {
 		require.Equal(t, []any{"SCHEDULER"}, admin.Get(t, second).Body["roles"])
 	})
 	refused := harness.QueryTexts(t, c.Owner(t),
-		`SELECT after->>'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied'
-			AND after->>'code' = 'beyond-own-permissions' ORDER BY 1`, c.Own.ID)
+		`SELECT after::json ->> 'operation' FROM audit_events WHERE organization_id = $1 AND outcome = 'denied'
+			AND after::json ->> 'code' = 'beyond-own-permissions' ORDER BY 1`, c.Own.ID)
 	require.Equal(t, []string{"changeUser", "changeUser", "setUserRoles", "setUserRoles", "setUserRoles"}, refused,
 		"all of it is recorded")
 }

@@ -174,7 +174,7 @@ func TestReadsOfCalendarLinksAreOnRecord(t *testing.T) {
 		t.Helper()
 		return harness.QueryTexts(t, owner,
 			`SELECT concat_ws(' ', outcome, organization_id, coalesce(actor_id::text, 'anonymous'), subject_id, patient_id,
-				after->>'createdBy', request_id <> '', address <> '')
+				after::json ->> 'createdBy', request_id <> '', address <> '')
 			FROM audit_events WHERE action = 'calendar.read' ORDER BY sequence`)
 	}
 	about := func(outcome string) string {

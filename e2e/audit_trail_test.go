@@ -92,7 +92,7 @@ func requireCompleteTrail(t *testing.T, s *recording, owner *sql.DB) {
 		if item.route.Method == http.MethodPatch && item.status < http.StatusBadRequest {
 			require.Empty(t,
 				lacking(`action NOT LIKE '%.read' AND subject_type = split_part(action, '.', 1) AND (after IS NULL
-					OR before IS NULL AND after->'changed' IS NULL)`), item.route.Name)
+					OR before IS NULL AND after::json -> 'changed' IS NULL)`), item.route.Name)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestChangedModifiersOfAnAuthorizationApplyFromThenOn(t *testing.T) {
 	c.Admin().Post(t, session+"/correct", harness.Body{"reason": "The payer's letter."}).OK(t)
 	require.Equal(t, []any{}, modifiersOf(c.Admin().Get(t, session).OK(t)))
 	require.Equal(t, 2, c.Count(t, `SELECT count(*) FROM audit_events WHERE action = 'authorization.change'
-		AND (after->'changed')::text = '["modifiers"]' AND after->>'reason' = 'The payer''s letter.'`))
+		AND (after::json -> 'changed')::text = '["modifiers"]' AND after::json ->> 'reason' = 'The payer''s letter.'`))
 	c.RequireClean(t)
 }
 

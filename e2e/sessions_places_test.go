@@ -261,7 +261,7 @@ func TestModifiersFollowThePayersRules(t *testing.T) {
 	require.Equal(t, []any{"HN", "GT"}, modifiersOf(given))
 	require.Equal(t, []any{"HN", "GT"}, given.Body["givenModifiers"])
 	require.Equal(t, 1, c.Count(t, `SELECT count(*) FROM audit_events WHERE action = 'appointment.reschedule'
-		AND after->>'reason' = 'The payer asked for it.' AND after->>'modifiers' = 'HN GT'`))
+		AND after::json ->> 'reason' = 'The payer asked for it.' AND after::json ->> 'modifiers' = 'HN GT'`))
 
 	session := "/sessions/" + completed(t, c, booked)
 	require.Equal(t, []any{"HN", "GT"}, modifiersOf(c.Admin().Get(t, session).OK(t)))

@@ -50,7 +50,7 @@ func (feedStore) deleteFeed(ctx context.Context, id uuid.UUID) (Feed, error) {
 	return gone[0], nil
 }
 
-// feedOf returns the feed with the token. Index: calendar_feeds_token.
+// feedOf returns the feed with the token. Index: calendar_feeds_by_token.
 func (feedStore) feedOf(ctx context.Context, tokenHash []byte) (Feed, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

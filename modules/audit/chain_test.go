@@ -260,7 +260,7 @@ func TestVerifyFinds(t *testing.T) {
 			[]string{"hash"},
 		},
 		{
-			"a before value with another format", `UPDATE audit_events SET before = before::jsonb::json WHERE sequence = 1`,
+			"a before value with another format", `UPDATE audit_events SET before = before::jsonb::text WHERE sequence = 1`,
 			[]string{"hash"},
 		},
 		{"a deleted event", `DELETE FROM audit_events WHERE sequence = 2`, []string{"event"}},

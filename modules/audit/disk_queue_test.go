@@ -79,7 +79,7 @@ func TestReadsAreQueuedWhileTheDatabaseTakesNoWrites(t *testing.T) {
 	require.Empty(t, filesIn(t, dir))
 	require.Equal(t, 2, o.count(t, `SELECT count(*) FROM audit_events
 		WHERE organization_id = $1 AND actor_id = $2 AND patient_id = $3 AND grant_id = $4
-		AND address = $5 AND occurred_at = $6 AND after ->> 'operation' = 'getPatient'`,
+		AND address = $5 AND occurred_at = $6 AND after::json ->> 'operation' = 'getPatient'`,
 		full.OrganizationID, full.ActorID, *full.PatientID, *full.GrantID, full.Address, full.OccurredAt))
 	sealed, err := later.Seal(t.Context())
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ func TestAReadOfSeveralRecordsIsOneEvent(t *testing.T) {
 	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_events`))
 	require.Equal(t, 1, o.seal(t), "one seal")
 	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_events WHERE subject_id IS NOT NULL AND patient_id IS NULL
-		AND after ->> 'operation' = 'listThings' AND after #>> '{list,records}' = '200'`))
+		AND after::json ->> 'operation' = 'listThings' AND after::json #>> '{list,records}' = '200'`))
 	slices.Reverse(records)
 	o.record(t, read(organization, moment.Add(time.Minute), append(records, records...)...))
 	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM audit_lists`), "the same records on the same day")

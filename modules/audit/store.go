@@ -40,7 +40,7 @@ const (
 			INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
 			                          subject_id, patient_id, address, grant_id, before, after)
 			SELECT organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
-			       subject_id, patient_id, address, grant_id, CAST(before AS json), CAST(after AS json)
+			       subject_id, patient_id, address, grant_id, before, after
 			FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
 			            $8::uuid[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::text[])
 				WITH ORDINALITY AS e (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,

@@ -77,7 +77,7 @@ func rowColumns(rows []unsealedRow) []any {
 // eventColumns are the columns of a [eventRow]. As text, json columns are returned byte for byte.
 const eventColumns = `e.organization_id, e.sequence, e.occurred_at, e.actor_id, e.request_id, e.action, e.outcome,
 	e.subject_type,
-	e.subject_id, e.patient_id, e.address, e.grant_id, e.before::text AS before, e.after::text AS after`
+	e.subject_id, e.patient_id, e.address, e.grant_id, e.before, e.after`
 
 // unsealedEvent is an unsealed event, in a row of audit_unsealed.
 type unsealedEvent struct {

@@ -98,7 +98,7 @@ func (s *search) addAction(action string) {
 		return
 	}
 	if noun != "" {
-		condition = "(" + condition + ` OR e.action LIKE '%.read' AND strpos(e.after #>> '{list,types}', @type) > 0)`
+		condition = "(" + condition + ` OR e.action LIKE '%.read' AND strpos(e.after::json #>> '{list,types}', @type) > 0)`
 		s.values["type"] = `"` + noun + `"`
 	}
 	s.add(condition, "action", action)

@@ -31,7 +31,7 @@ func (store) publish(ctx context.Context, messages []outbox.Message, payloads []
 	})
 	return db.Write(ctx, len(messages), `
 		INSERT INTO outbox (organization_id, type, subject_id, permission, payload, occurred_at)
-		SELECT organization_id, type, subject_id, permission, CAST(payload AS json), occurred_at
+		SELECT organization_id, type, subject_id, permission, payload, occurred_at
 		FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[])
 			WITH ORDINALITY AS m (organization_id, type, subject_id, permission, occurred_at, payload, n)
 		ORDER BY n`,
@@ -170,8 +170,9 @@ func (store) oldestAndNewest(ctx context.Context) (oldest, newest int64, err err
 	return max(row.Oldest, 1), row.Newest, err
 }
 
-// eventColumns omits columns that only the relay needs.
-const eventColumns = "organization_id, position, type, subject_id, permission, payload, occurred_at"
+// eventColumns are the columns of an [Event]. The payload is read as bytes, as the answer needs it.
+const eventColumns = "organization_id, position, type, subject_id, permission, convert_to(payload, 'UTF8') AS payload, " +
+	"occurred_at"
 
 // eventsAfter returns events of the caller's organization within a range of positions. With a filter
 // it returns only events that pass it.

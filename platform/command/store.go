@@ -67,13 +67,13 @@ func write(ctx context.Context, rows []row) error {
 	return db.Write(ctx, len(rows), `
 		INSERT INTO commands (organization_id, id, call_id, kind, fingerprint, answer, created_at)
 		SELECT * FROM unnest(
-			$1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[]::json[], $7::timestamptz[])`,
+			$1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::timestamptz[])`,
 		columns...)
 }
 
 // writeAnswer stores the answer in a row that was written without one.
 func writeAnswer(ctx context.Context, r row) error {
-	return db.Write(ctx, 1, `UPDATE commands SET answer = $3::text::json WHERE organization_id = $1 AND id = $2`,
+	return db.Write(ctx, 1, `UPDATE commands SET answer = $3 WHERE organization_id = $1 AND id = $2`,
 		r.OrganizationID, r.ID, string(r.Answer))
 }
 

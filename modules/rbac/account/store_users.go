@@ -133,7 +133,7 @@ func one(ctx context.Context, condition string, value any) (Account, error) {
 }
 
 // accountsWithEmail returns the users of all organizations with the address. Index:
-// users_email_once.
+// users_by_email.
 func (store) accountsWithEmail(ctx context.Context, email string) ([]Account, error) {
 	return selectAccounts(ctx, "u.email = ? ORDER BY u.organization_id", email)
 }
@@ -166,7 +166,7 @@ func (store) list(ctx context.Context, f Filter) ([]rbac.User, error) {
 	return found, err
 }
 
-// signIns returns the active users with the addresses. Index: users_email_once.
+// signIns returns the active users with the addresses. Index: users_by_email.
 func (store) signIns(ctx context.Context, emails []string) ([]SignIn, error) {
 	return db.Select[SignIn](ctx, `
 		SELECT email, id, organization_id FROM users WHERE email IN ? AND status = ? ORDER BY email, created_at, id`,

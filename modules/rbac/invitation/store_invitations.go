@@ -44,7 +44,7 @@ func (store) invitation(ctx context.Context, id uuid.UUID) (Invitation, error) {
 	return oneInvitation(tx.Where("id = ?", id))
 }
 
-// withToken returns the invitation with the token, of any organization. Index: invitations_token.
+// withToken returns the invitation with the token, of any organization. Index: invitations_by_token.
 func (store) withToken(ctx context.Context, tokenHash []byte) (Invitation, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -88,7 +88,7 @@ func (store) saveReset(ctx context.Context, r resetRow) error {
 }
 
 // reset returns the unexpired reset with the token, of any organization. The error is
-// [ErrResetNotFound]. Index: password_resets_token.
+// [ErrResetNotFound]. Index: password_resets_by_token.
 func (store) reset(ctx context.Context, tokenHash []byte, now time.Time) (resetRow, error) {
 	tx, err := db.Handle(ctx)
 	if err != nil {

@@ -40,7 +40,7 @@ type foundRefresh struct {
 }
 
 // refreshToken finds a token of any organization by its hash. The error is gorm's if there is none.
-// Index: refresh_tokens_once, and primary keys.
+// Index: refresh_tokens_by_hash, and primary keys.
 func (store) refreshToken(ctx context.Context, hash []byte) (foundRefresh, error) {
 	return db.SelectOne[foundRefresh](ctx, `
 		SELECT `+account.Columns+`, t.used_at, t.used_from,

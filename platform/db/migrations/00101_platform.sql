@@ -46,7 +46,7 @@ CREATE TABLE commands (
     call_id          uuid        NOT NULL, -- distinguishes the request from others with the same id
     kind             text        NOT NULL,
     fingerprint      bytea       NOT NULL, -- a hash of the request
-    answer           json, -- for repeated requests; null: none
+    answer           text, -- JSON, for repeated requests; null: none
     created_at       timestamptz NOT NULL,
     PRIMARY KEY (organization_id, id)
 );

@@ -9,7 +9,7 @@ CREATE TABLE outbox (
     type             text        NOT NULL,
     subject_id       uuid        NOT NULL,
     permission       text        NOT NULL, -- that a reader must hold
-    payload          json        NOT NULL,
+    payload          text        NOT NULL, -- JSON
     occurred_at      timestamptz NOT NULL,
     PRIMARY KEY (organization_id, sequence)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
@@ -28,7 +28,7 @@ CREATE TABLE events (
     type             text        NOT NULL,
     subject_id       uuid        NOT NULL,
     permission       text        NOT NULL,
-    payload          json        NOT NULL,
+    payload          text        NOT NULL, -- JSON
     occurred_at      timestamptz NOT NULL,
     PRIMARY KEY (organization_id, position)
 );

@@ -16,8 +16,8 @@ CREATE TABLE audit_events (
     patient_id       uuid,
     address          text        NOT NULL,
     grant_id         uuid,
-    before           json, -- json keeps the text unchanged, because the hash is computed over it
-    after            json,
+    before           text, -- JSON; as text, because the hash is computed over it
+    after            text,
     -- The order of the search.
     PRIMARY KEY (organization_id, occurred_at, sequence),
     CONSTRAINT audit_events_outcome CHECK (outcome IN ('done', 'denied'))
