@@ -20,7 +20,7 @@ const mailPoll = 5 * time.Second
 
 // BackgroundJobs is the table of all background jobs of the program.
 func (a *App) BackgroundJobs() []jobs.Job {
-	return slices.Concat(a.sharedJobs(), a.instanceJobs(), a.deliveryJobs(), a.exportJobs())
+	return slices.Concat(a.sharedJobs(), a.partitionJobs(), a.instanceJobs(), a.deliveryJobs(), a.exportJobs())
 }
 
 // sharedJobs run once per interval, on any instance.
@@ -37,6 +37,16 @@ func (a *App) sharedJobs() []jobs.Job {
 		{Name: "remove-mail", Every: time.Hour, Run: a.Mail.RemoveOld},
 		{Name: "remove-anonymous-attempts", Every: time.Hour, Run: a.Audit.RemoveOldAttempts},
 	}
+}
+
+// partitionJobs add partitions to tables that grow. A profile without partitions leaves them out.
+func (a *App) partitionJobs() []jobs.Job {
+	return []jobs.Job{{
+		Name:    "add-partitions",
+		Every:   time.Hour,
+		Run:     a.Audit.AddPartitions,
+		Failure: "partitions for the next months could not be added; the next run tries again",
+	}}
 }
 
 // instanceJobs run on every instance.

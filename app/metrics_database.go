@@ -25,10 +25,12 @@ const (
 // databaseFacts are the facts that a scrape reads from the database: a few bounded statements for all
 // organizations together.
 type databaseFacts struct {
-	Server  db.ServerFacts
-	Events  events.Backlog
-	Audit   audit.Backlog
-	Answers bool // the database has answered all questions
+	Server db.ServerFacts
+	Events events.Backlog
+	Audit  audit.Backlog
+	// PartitionsEnd is the end of the last month with partitions of the audit trail; nil: there are none.
+	PartitionsEnd *time.Time
+	Answers       bool // the database has answered all questions
 }
 
 // databaseMetrics export facts about the database. Facts that are unknown have no series. Safe for
@@ -52,6 +54,9 @@ func newDatabaseMetrics(a *App) *databaseMetrics {
 			}
 			if err == nil {
 				f.Audit, err = a.Audit.Backlog(ctx)
+			}
+			if err == nil {
+				f.PartitionsEnd, err = a.Audit.PartitionsEnd(ctx)
 			}
 			return f, err
 		},
@@ -100,7 +105,9 @@ var (
 		"Deliveries to webhooks that have not succeeded yet, at most 10,000.")
 	descUnsealed    = newDesc("audit_unsealed", "Audit events without a seal.")
 	descUnsealedAge = newDesc("audit_oldest_unsealed_seconds", "Age of the oldest audit event without a seal, in seconds.")
-	descVerified    = newDesc("verified_organizations",
+	descPartitions  = newDesc("partitions_end_timestamp_seconds",
+		"End of the last month with partitions of the audit trail, in seconds since 1970.")
+	descVerified = newDesc("verified_organizations",
 		"Organizations with a verification without a problem, at most 10,000.")
 	descVerifiedAt = newDesc("verification_oldest_success_timestamp_seconds",
 		"Time of the last verification without a problem, of the organization for which it is longest ago.")
@@ -110,7 +117,7 @@ var (
 func (m *databaseMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descUp, descReadOnly, descSchema, descStandbys, descLag, descArchived, descArchiveFailures, descOutbox,
-		descOutboxAge, descDeliveries, descUnsealed, descUnsealedAge, descVerified, descVerifiedAt,
+		descOutboxAge, descDeliveries, descUnsealed, descUnsealedAge, descPartitions, descVerified, descVerifiedAt,
 	} {
 		to <- d
 	}
@@ -139,6 +146,9 @@ func (m *databaseMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(descDeliveries, float64(facts.Events.Deliveries))
 	gauge(descUnsealed, float64(facts.Audit.Waiting))
 	gauge(descUnsealedAge, facts.Audit.Oldest.Seconds())
+	if end := facts.PartitionsEnd; end != nil {
+		gauge(descPartitions, float64(end.Unix()))
+	}
 	if n := facts.Server.Standbys; n != nil {
 		gauge(descStandbys, float64(*n))
 	}

@@ -90,6 +90,7 @@ func TestMetricsShowTheStateOfTheProgram(t *testing.T) {
 	if c.SharesTransactions {
 		require.Positive(t, m["omnirapeutic_lock_held_seconds_total"])
 	}
+	require.Greater(t, m["omnirapeutic_partitions_end_timestamp_seconds"], float64(time.Now().AddDate(0, 0, 58).Unix()))
 	verified := time.Unix(int64(m["omnirapeutic_verification_oldest_success_timestamp_seconds"]), 0)
 	require.WithinDuration(t, c.Clock.Now(), verified, time.Minute)
 	text := c.Metrics(t)

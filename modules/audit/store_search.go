@@ -123,6 +123,8 @@ func (s search) statement() (string, map[string]any) {
 		events = "SELECT e.* FROM ((" + events + `) UNION ALL (
 			SELECT e.* FROM audit_list_records r
 			JOIN audit_events e ON e.organization_id = r.organization_id AND e.subject_id = r.list_id
+				AND e.occurred_at >= r.day::timestamp AT TIME ZONE 'UTC'
+				AND e.occurred_at < (r.day + 1)::timestamp AT TIME ZONE 'UTC'
 			WHERE r.organization_id = @organization AND ` + named + " AND " +
 			strings.Join(slices.Concat(s.days, s.conditions), " AND ") + `
 			ORDER BY r.day ` + s.direction + ", " + order + " LIMIT @limit)) e" + page
@@ -130,7 +132,10 @@ func (s search) statement() (string, map[string]any) {
 	return `
 		WITH e AS (` + events + `)
 		SELECT ` + eventColumns + `, s.position, s.hash, l.records
-		FROM e LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
+		FROM e LEFT JOIN LATERAL (
+			SELECT * FROM audit_seals s
+			WHERE s.organization_id = e.organization_id AND s.occurred_at = e.occurred_at AND s.sequence = e.sequence
+				OFFSET 0) s ON true
 		LEFT JOIN audit_lists l ON l.organization_id = e.organization_id AND l.id = e.subject_id
 		ORDER BY ` + order, s.values
 }

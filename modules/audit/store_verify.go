@@ -111,9 +111,34 @@ func (store) hashAt(ctx context.Context, organization uuid.UUID, position int64)
 	})
 }
 
+// period is a time with a first and a last instant.
+type period struct {
+	first, last time.Time
+}
+
+// periodOf returns when the events of a section occurred, by their seals; nil if there are none. Index: the
+// primary key.
+func (store) periodOf(ctx context.Context, organization uuid.UUID, of section) (found *period, err error) {
+	return found, db.Read(ctx, db.Query{
+		Statement: `
+			SELECT min(occurred_at), max(occurred_at) FROM audit_seals
+			WHERE organization_id = $1 AND position > $2 AND position <= $3 HAVING count(*) > 0`,
+		Arguments: []any{organization, of.after, of.last},
+		Row: func(scan func(targets ...any) error) error {
+			found = &period{}
+			return scan(&found.first, &found.last)
+		},
+	})
+}
+
 // links streams the links of a section, in the order of their positions. The link is valid until row
-// returns. Indexes: the primary keys.
-func (store) links(ctx context.Context, organization uuid.UUID, of section, row func(*link)) error {
+// returns. The statement names the period of the section, so that PostgreSQL opens only its partitions.
+// Indexes: the primary keys.
+func (s store) links(ctx context.Context, organization uuid.UUID, of section, row func(*link)) error {
+	during, err := s.periodOf(ctx, organization, of)
+	if err != nil || during == nil {
+		return err
+	}
 	var l link
 	return db.Copy(ctx, db.CopyQuery{
 		Statement: `
@@ -123,10 +148,12 @@ func (store) links(ctx context.Context, organization uuid.UUID, of section, row 
 			FROM audit_seals s LEFT JOIN LATERAL (
 				SELECT * FROM audit_events e
 				WHERE e.organization_id = s.organization_id AND e.occurred_at = s.occurred_at AND e.sequence = s.sequence
+				  AND e.occurred_at >= $4 AND e.occurred_at <= $5
 				OFFSET 0) e ON true
 			WHERE s.organization_id = $1 AND s.position > $2 AND s.position <= $3
+			  AND s.occurred_at >= $4 AND s.occurred_at <= $5
 			ORDER BY s.position`,
-		Arguments: []any{organization, of.after, of.last},
+		Arguments: []any{organization, of.after, of.last, during.first, during.last},
 		Row: func(r *db.CopyRow) error {
 			l = link{Position: r.Bigint(0), SealSequence: r.Bigint(1), Hash: r.Hash(2), EventExists: !r.IsNull(3)}
 			if l.EventExists {
@@ -159,7 +186,8 @@ func (store) allSealed(ctx context.Context, organization uuid.UUID, longer time.
 					+ (SELECT count(*) FROM marked m
 						WHERE EXISTS (SELECT FROM audit_events e WHERE e.organization_id = $1
 							AND e.occurred_at = m.occurred_at AND e.sequence = m.sequence)
-						AND NOT EXISTS (SELECT FROM audit_seals s WHERE s.organization_id = $1 AND s.sequence = m.sequence))`,
+						AND NOT EXISTS (SELECT FROM audit_seals s WHERE s.organization_id = $1
+							AND s.occurred_at = m.occurred_at AND s.sequence = m.sequence))`,
 		Arguments: []any{organization, longer.Seconds()},
 		Row:       func(scan func(targets ...any) error) error { return scan(&ok) },
 	})
@@ -223,7 +251,8 @@ func (store) overdue(
 	err = tx.Raw(`
 		SELECT e.sequence, u.sequence IS NOT NULL AS marked, coalesce(u.recorded_at, e.occurred_at) AS since
 		FROM audit_events e
-		LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.sequence = e.sequence
+		LEFT JOIN audit_seals s ON s.organization_id = e.organization_id AND s.occurred_at = e.occurred_at
+			AND s.sequence = e.sequence
 		LEFT JOIN (
 			SELECT unnest(w.sequences) AS sequence, w.recorded_at FROM audit_unsealed w WHERE w.organization_id = @organization
 		) u ON u.sequence = e.sequence

@@ -18,10 +18,10 @@ import (
 
 // CopyQuery is a query whose rows are streamed with COPY … TO STDOUT. Its statement may have numbered
 // arguments ($1, $2, …), but COPY does not: they are written into the statement. So only ids, arrays of
-// ids, and numbers are supported, which cannot contain SQL.
+// ids, numbers and times are supported, which cannot contain SQL.
 type CopyQuery struct {
 	Statement string
-	Arguments []any // of type uuid.UUID, []pgtype.UUID, int or int64
+	Arguments []any // of type uuid.UUID, []pgtype.UUID, int, int64 or time.Time
 
 	// Row reads a row. The row is valid only until Row returns.
 	Row func(r *CopyRow) error
@@ -69,6 +69,8 @@ func (q CopyQuery) text() (string, error) {
 			literal = strconv.Itoa(v) + "::bigint"
 		case int64:
 			literal = strconv.FormatInt(v, 10) + "::bigint"
+		case time.Time:
+			literal = v.UTC().Format("'2006-01-02 15:04:05.999999+00'") + "::timestamptz"
 		case []pgtype.UUID:
 			ids := make([]uuid.UUID, len(v))
 			for n, id := range v {

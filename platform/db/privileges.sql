@@ -28,6 +28,14 @@ REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals, audit_lists, audit
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
+-- The program adds partitions with the owner's rights. Its role has no privilege on a partition.
+DO $$
+BEGIN
+    IF to_regprocedure('add_partition()') IS NOT NULL THEN
+        GRANT EXECUTE ON FUNCTION add_partition() TO {{role}};
+    END IF;
+END
+$$;
 -- Without its row, a queue file would be entered again.
 REVOKE DELETE, TRUNCATE ON audit_spools FROM {{role}};
 -- Invitations stay on record.

@@ -80,10 +80,16 @@ func TestEveryTableIsHeldToItsOrganizations(t *testing.T) {
 	require.Equal(t, all, owner.texts(t, `
 		SELECT c.relname::text FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
 		WHERE p.polname = 'of_organizations' AND p.polcmd = '*' AND p.polpermissive AND p.polroles = '{0}'
-		AND p.polwithcheck IS NULL ORDER BY 1`))
+		AND p.polwithcheck IS NULL AND NOT c.relispartition ORDER BY 1`))
+	require.Empty(t, owner.texts(t, `
+		SELECT c.relname::text FROM pg_class c WHERE c.relispartition AND c.relkind = 'r'
+		AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+			AND 1 = (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'of_organizations'))`),
+		"partitions have the rule too")
 	require.Len(t, owner.texts(t, "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"), 1,
 		"the same rule everywhere")
-	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy"), len(all),
+	require.Len(t, owner.texts(t, "SELECT polname::text FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid "+
+		"WHERE NOT c.relispartition"), len(all),
 		"and no other policy, which would grant further access")
 }
 
