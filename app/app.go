@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"maps"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -37,6 +38,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/jobs"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/tracing"
 )
 
 // Dependencies are the dependencies of an [App].
@@ -46,6 +48,8 @@ type Dependencies struct {
 	Logger   logrus.FieldLogger
 	Clock    func() time.Time
 	NewID    func() uuid.UUID
+	// Tracer begins the traces of requests and background work. It may be nil.
+	Tracer *tracing.Tracer
 	// Ready returns an error if the program cannot serve for a reason other than the
 	// database. It is for readiness probes and may be nil.
 	Ready func(ctx context.Context) error
@@ -119,6 +123,9 @@ func New(d Dependencies) (*App, error) {
 		d.Database.Metrics(), d.Database.PoolMetrics(), batches,
 	)
 	registerBuild(registry)
+	if standby := d.Database.StandbyMetrics(); standby != nil {
+		registry.MustRegister(standby)
+	}
 	secrets := d.Config.KeySecrets()
 	a := &App{
 		ledgerMetrics: newLedgerMetrics(registry),
@@ -140,7 +147,7 @@ func New(d Dependencies) (*App, error) {
 	a.newBookings(d, batches)
 	a.registerGauges()
 
-	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, registry, a.BackgroundJobs()...)
+	a.jobs = jobs.New(d.Database, d.NewID(), d.Logger, d.Tracer, registry, a.BackgroundJobs()...)
 	for _, module := range [][]httpx.Route{
 		a.Directory.Routes(), a.Access.Routes(), a.Authorizations.Routes(), a.Appointments.Routes(),
 		a.Billing.Routes(), a.Events.Routes(), a.Mail.Routes(), a.Audit.Routes(), a.Emergency.Routes(), a.adminRoutes(),
@@ -155,6 +162,7 @@ func New(d Dependencies) (*App, error) {
 		Emergency:    a.Emergency,
 		Ready:        a.ready(d.Ready),
 		Registry:     registry,
+		Tracer:       d.Tracer,
 		Trail:        a.Audit,
 		Commands:     a.Commands,
 		Cursors:      httpx.NewCursorKey(secrets.Cursors...),
@@ -233,6 +241,7 @@ func (a *App) newEvents(d Dependencies, secrets config.KeySecrets) {
 		Clock:      d.Clock,
 		NewID:      d.NewID,
 		Logger:     d.Logger,
+		Tracer:     d.Tracer,
 		Types:      eventTypes(),
 		Retention:  d.Config.EventRetention,
 		Secrets:    secrets.Encryption,
@@ -360,6 +369,9 @@ func scopesOf(routes []httpx.Route) map[identity.Permission]identity.Scope {
 
 // Routes returns every operation of the API.
 func (a *App) Routes() []httpx.Route { return a.routes }
+
+// Patterns returns the paths of everything that the program serves, such as /api/v1/patients/:id.
+func (a *App) Patterns() []string { return slices.Sorted(maps.Keys(a.server.patterns)) }
 
 // Handler returns the whole API as a handler, for tests and for Serve.
 func (a *App) Handler() http.Handler { return a.server.Handler() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -21,7 +22,7 @@ import (
 // logAndCount is outside of recoverPanics and calls answerProblem, so that it knows the status of
 // every answer, including those after panics.
 func (s *Server) middleware() []echo.MiddlewareFunc {
-	return []echo.MiddlewareFunc{
+	chain := []echo.MiddlewareFunc{
 		assignRequestID,                  // a request id
 		storeAddress,                     // the client's address
 		secureHeaders,                    // on every answer
@@ -33,6 +34,10 @@ func (s *Server) middleware() []echo.MiddlewareFunc {
 		s.limitDuration,                  // a deadline for everything below
 		compress(),
 	}
+	if s.options.Tracer != nil {
+		chain = slices.Insert(chain, 1, s.traceRequest)
+	}
+	return chain
 }
 
 // assignRequestID assigns the request an id, which appears in the answer, the log, the audit

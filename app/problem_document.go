@@ -46,6 +46,7 @@ func (s *Server) answerProblem(err error, c echo.Context) {
 	f := faultOf(err)
 	status := StatusOf(f)
 	s.logProblem(c, f, status, err)
+	traceProblem(c, f.Code(), status)
 	if c.Response().Committed {
 		return // the answer has begun and cannot be changed
 	}

@@ -15,6 +15,7 @@ import (
 	"omnirapeutic/app/demo"
 	"omnirapeutic/config"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/otlp"
 	"omnirapeutic/platform/systemd"
 	"omnirapeutic/platform/version"
 )
@@ -25,6 +26,8 @@ type Program struct {
 	Storage *Storage
 	// Notifier sends the program's state to systemd. It may be nil.
 	Notifier *systemd.Notifier
+
+	exporter *otlp.Exporter // nil if nothing is sent by OTLP
 }
 
 // Open opens the storage, migrates or checks the schema as configured, and builds the
@@ -52,6 +55,7 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 	}
 	database, err := db.Open(ctx, db.Config{
 		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
+		Standby:   db.StandbyConfig{URL: c.Database.ReplicaURL.Reveal(), MaxLag: c.Database.ReplicaMaxLag},
 		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
 	})
 	if err != nil {
@@ -65,14 +69,21 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		database.Close()
 		return nil, err
 	}
+	exporter, err := otlp.Open(ctx, c.Telemetry, logger)
+	if err != nil {
+		database.Close()
+		return nil, fmt.Errorf("open the exporter of OTLP: %w", err)
+	}
 	a, err := New(Dependencies{
 		Config: c, Database: database, Logger: logger, Clock: time.Now, NewID: newID, Ready: database.CheckSchema,
+		Tracer: exporter.Tracer(),
 	})
 	if err != nil {
+		exporter.Close()
 		database.Close()
 		return nil, err
 	}
-	return &Program{App: a, Storage: storage}, nil
+	return &Program{App: a, Storage: storage, exporter: exporter}, nil
 }
 
 // warnOfRole logs a warning if row level security does not apply to the program's role.
@@ -93,6 +104,7 @@ func (p *Program) Close() error {
 	p.Verifications.Close()
 	p.Commands.Close()
 	p.Audit.Close()
+	p.exporter.Close()
 	p.database.Close()
 	return p.Storage.Close()
 }
@@ -129,6 +141,9 @@ func (p *Program) CheckServable(ctx context.Context) error {
 	return err
 }
 
+// CheckStandby checks the standby for reads; see [db.DB.CheckStandby].
+func (p *Program) CheckStandby(ctx context.Context) error { return p.database.CheckStandby(ctx) }
+
 // demoSignIns returns the addresses of the demo practice's active users.
 func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
 	accounts, err := p.Access.Accounts.SignIns(ctx, demo.Emails())
@@ -154,6 +169,9 @@ func (p *Program) Serve(ctx context.Context, l *Listeners) error {
 	// If the context has ended, the error does not matter: the select below stops the program.
 	if err := p.Access.Revocations.LoadRevocations(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("load the revoked access tokens: %w", err)
+	}
+	if err := p.exporter.SendMetrics(context.WithoutCancel(ctx), p.registry); err != nil {
+		return fmt.Errorf("send metrics by OTLP: %w", err)
 	}
 	defer l.watchCertificate(context.WithoutCancel(ctx), p.logger)()
 	defer p.work(ctx)()
@@ -197,5 +215,6 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	background.Go(func() { a.Events.Listen(ctx) })
 	background.Go(func() { a.Access.Revocations.Listen(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
+	a.database.WatchStandby()
 	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }

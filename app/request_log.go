@@ -14,6 +14,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/tracing"
 )
 
 // logAndCount logs and counts every request once, by route pattern.
@@ -37,8 +38,8 @@ func (s *Server) logAndCount(next echo.HandlerFunc) echo.HandlerFunc {
 			level = logrus.DebugLevel // probed every few seconds
 		}
 		line := telemetry.Request{
-			ID: telemetry.RequestID(c.Request().Context()), Method: methodOf(c.Request()), Route: s.routeOf(c),
-			Status: status, Elapsed: elapsed,
+			ID: telemetry.RequestID(c.Request().Context()), TraceID: tracing.TraceID(c.Request().Context()),
+			Method: methodOf(c.Request()), Route: s.routeOf(c), Status: status, Elapsed: elapsed,
 		}
 		if caller, err := identity.From(c.Request().Context()); err == nil {
 			line.Authenticated, line.UserID, line.OrganizationID = true, caller.UserID, caller.OrganizationID
@@ -114,6 +115,9 @@ func (s *Server) event(c echo.Context, name string) *logrus.Entry {
 	ctx := c.Request().Context()
 	fields := logrus.Fields{
 		"event": name, "request_id": telemetry.RequestID(ctx), "method": methodOf(c.Request()), "route": s.routeOf(c),
+	}
+	if id := tracing.TraceID(ctx); id != "" {
+		fields["trace_id"] = id
 	}
 	if caller, err := identity.From(ctx); err == nil {
 		fields["user_id"], fields["organization_id"] = caller.UserID, caller.OrganizationID

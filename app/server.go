@@ -19,6 +19,7 @@ import (
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/telemetry"
+	"omnirapeutic/platform/tracing"
 )
 
 // basePath is where routes of the API are mounted.
@@ -35,7 +36,7 @@ const (
 	maxHeader     = 32 << 10
 )
 
-// ServerOptions configure a [Server]. All fields are required.
+// ServerOptions configure a [Server]. All fields but Tracer are required.
 type ServerOptions struct {
 	Routes       []httpx.Route
 	Authenticate Authenticate
@@ -43,6 +44,7 @@ type ServerOptions struct {
 	Emergency    EmergencyAccess                              // looks up emergency access grants
 	Ready        func(ctx context.Context) (Readiness, error) // returns an error if the program cannot serve
 	Registry     *prometheus.Registry                         // the server registers its own metrics
+	Tracer       *tracing.Tracer                              // begins the traces of requests; nil: none
 	Trail        Trail                                        // records reads and denials
 	Commands     *command.Engine                              // executes requests with an Idempotency-Key once
 	Cursors      *httpx.CursorKey                             // encrypts the cursors of lists

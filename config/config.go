@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"omnirapeutic/platform/otlp"
 )
 
 // The profiles. Production rejects settings that are only for trials.
@@ -61,6 +63,9 @@ type Config struct {
 	// APIKeyMaxLifetime is the maximum lifetime of an API key.
 	APIKeyMaxLifetime time.Duration
 	Demo              bool // load the demo practice into an empty database
+	// Telemetry says which spans and metrics are sent by OTLP. The variables of OpenTelemetry configure it, not
+	// keys.
+	Telemetry otlp.Settings
 	// Ignored are variables that a platform sets for a service with the program's name, such as
 	// Kubernetes' OMNI_PORT.
 	Ignored []string
@@ -92,13 +97,16 @@ type Commands struct {
 
 // Database configures the PostgreSQL connection.
 type Database struct {
-	URL         Secret // of the program's role; "" for the private PostgreSQL
-	MigrateURL  Secret // of the role that owns the tables; "" for URL
-	MaxConns    int
-	ExecMode    string        // pgx's default_query_exec_mode
-	AutoMigrate bool          // migrate at start; unless set, not in production
-	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
-	Wait        time.Duration // maximum time to wait at the start for a database that does not answer yet
+	URL        Secret // of the program's role; "" for the private PostgreSQL
+	MigrateURL Secret // of the role that owns the tables; "" for URL
+	ReplicaURL Secret // of a standby for reads, with the program's role; "" for none
+	// ReplicaMaxLag is how far the standby may be behind to answer reads.
+	ReplicaMaxLag time.Duration
+	MaxConns      int           // to each of both
+	ExecMode      string        // pgx's default_query_exec_mode
+	AutoMigrate   bool          // migrate at start; unless set, not in production
+	SlowQuery     time.Duration // statements that take longer are logged; 0 for none
+	Wait          time.Duration // maximum time to wait at the start for a database that does not answer yet
 }
 
 // Token configures access tokens and sign-ins.

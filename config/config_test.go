@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/otlp"
 )
 
 const someSecret = "3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU"
@@ -57,7 +58,10 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, Development, c.Profile)
 		require.True(t, filepath.IsAbs(c.DataDir))
 		require.Equal(t,
-			Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
+			Database{
+				ReplicaMaxLag: 5 * time.Second, MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
+				SlowQuery: 200 * time.Millisecond,
+			}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
@@ -136,6 +140,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_POSTGRES_FETCH":                 "false",
 			"OMNI_DATABASE_URL":                   "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL":                    "host=h dbname=d",
+			"OMNI_DATABASE_REPLICA_URL":           "host=r dbname=d",
+			"OMNI_DATABASE_REPLICA_MAX_LAG":       "2s",
 			"OMNI_DB_MAX_CONNS":                   "3",
 			"OMNI_DB_EXEC_MODE":                   "exec",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
@@ -229,7 +235,8 @@ func TestLoad(t *testing.T) {
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
-				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
+				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", ReplicaURL: "host=r dbname=d",
+				ReplicaMaxLag: 2 * time.Second, MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
 				Wait:      time.Minute,
 			},
@@ -276,6 +283,18 @@ func TestLoad(t *testing.T) {
 			Demo:                  false,
 		}, c)
 	})
+}
+
+func TestVariablesOfOpenTelemetry(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "", "OTEL_SERVICE_NAME=x", "OTEL_ANYTHING=y")
+	require.NoError(t, err, "the standard may have more variables")
+	require.False(t, c.Telemetry.Enabled())
+	c, err = load(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+	require.NoError(t, err)
+	require.Equal(t, otlp.Settings{Traces: otlp.GRPC, Metrics: otlp.GRPC}, c.Telemetry)
+	require.Equal(t, []string{"OTEL_TRACES_SAMPLER"},
+		keysOf(problems(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", "OTEL_TRACES_SAMPLER=all")))
 }
 
 func TestRetry(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"omnirapeutic/platform/otlp"
 )
 
 const (
@@ -41,6 +43,7 @@ func Load(path string, environ []string) (Config, error) {
 	}
 	l.complete(&c, sources)
 	l.refuse(c, sources)
+	l.telemetry(&c)
 	if len(l.problems.List) > 0 {
 		return Config{}, l.problems
 	}
@@ -75,6 +78,15 @@ func Default() Config {
 		panic(err) // the defaults are valid, as a test ensures
 	}
 	return c
+}
+
+// telemetry reads the variables of OpenTelemetry.
+func (l *loader) telemetry(c *Config) {
+	settings, problems := otlp.Parse(l.variables)
+	for _, p := range problems {
+		l.problems.add(p.Variable, p.Value, "environment", p.Message)
+	}
+	c.Telemetry = settings
 }
 
 type loader struct {

@@ -20,8 +20,9 @@ type configCommand struct {
 // Help explains the commands.
 func (configCommand) Help() string {
 	return `Settings come from defaults, then a YAML file (--config FILE), then environment variables such as
-OMNI_ADDR; config.example.yaml describes all of them. All invalid settings are reported at once, with
-exit code 2.`
+OMNI_ADDR; config.example.yaml describes all of them. The variables of OpenTelemetry, such as
+OTEL_EXPORTER_OTLP_ENDPOINT, configure traces and metrics by OTLP. All invalid settings are reported at
+once, with exit code 2.`
 }
 
 type configShow struct{}
@@ -40,7 +41,7 @@ func (configShow) Run(e environment) error {
 }
 
 type configCheck struct {
-	Database bool `help:"Also connect to the database, and check its schema and the program's role."`
+	Database bool `help:"Also connect to the database and its standby for reads, and check the schema and the program's role."`
 }
 
 // Help explains the command.
@@ -67,6 +68,9 @@ func (check configCheck) Run(e environment) error {
 		}
 	}
 	fmt.Println("The configuration is valid.")
+	if c.Telemetry.Enabled() {
+		fmt.Println(c.Telemetry)
+	}
 	return nil
 }
 
@@ -78,7 +82,7 @@ func checkDatabase(e environment, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.CheckServable(e.context), p.Close())
+	return errors.Join(p.CheckServable(e.context), p.CheckStandby(e.context), p.Close())
 }
 
 type postgresCommand struct {

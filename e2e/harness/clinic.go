@@ -95,6 +95,7 @@ func (c *Clinic) Start(t testing.TB, opened *db.DB) {
 		Config:         settings,
 		Database:       opened,
 		Logger:         logger,
+		Tracer:         tracer(),
 		Clock:          c.Clock.Now,
 		NewID:          c.NewID,
 		Events:         c.EventTuning,
@@ -106,6 +107,7 @@ func (c *Clinic) Start(t testing.TB, opened *db.DB) {
 		ExampleWait:    time.Minute,
 	})
 	require.NoError(t, err)
+	spans.expect(t, c.App, c.Database)
 	t.Cleanup(c.App.Verifications.Close)
 	server := httptest.NewServer(c.App.Handler())
 	t.Cleanup(server.Close)

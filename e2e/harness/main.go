@@ -13,7 +13,7 @@ import (
 	"omnirapeutic/platform/db/dbtest"
 )
 
-// Main runs the tests, and compares the contract with the requests of all tests. If a test has
+// Main runs the tests, checks their spans, and compares the contract with the requests of all tests. If a test has
 // started this binary as an [Instance], it runs the program instead.
 func Main(m *testing.M) {
 	if os.Getenv(runMain) != "" {
@@ -25,7 +25,7 @@ func Main(m *testing.M) {
 		// run in parallel.
 		_ = parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
 	}
-	dbtest.Main(m, func() error {
+	dbtest.Main(m, checkSpans, func() error {
 		if !isWholeRun() {
 			return nil
 		}

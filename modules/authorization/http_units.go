@@ -86,7 +86,7 @@ func (s *UnitService) ledgerRoutes() []httpx.Route {
 			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
+			Eventual:    true, Endpoint: httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries",
@@ -96,7 +96,7 @@ func (s *UnitService) ledgerRoutes() []httpx.Route {
 				"carries the hash of the previous entry, so changes that bypass the program can be detected.",
 			Refusals: []*fault.Error{ErrNotFound},
 			Reads:    "authorization",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 	}
 }

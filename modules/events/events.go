@@ -31,7 +31,7 @@ import (
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
-	"omnirapeutic/platform/safehttp"
+	"omnirapeutic/platform/tracing"
 	"omnirapeutic/platform/trail"
 )
 
@@ -88,6 +88,8 @@ type Service struct {
 	secrets    encryption.Sealer // of webhooks
 	tests      testSlots
 	delivered  deliveryCounters
+	tracer     *tracing.Tracer
+	causes     *causes
 
 	outbox     chan struct{} // signals a publication to the relay
 	due        chan struct{} // signals due deliveries to the dispatcher
@@ -112,8 +114,9 @@ type Dependencies struct {
 	Audit     trail.Recorder
 	Callers   Callers
 	Logger    logrus.FieldLogger
-	Types     []outbox.Type // all event types of the modules
-	Retention time.Duration // how long events are kept for reconnecting readers
+	Tracer    *tracing.Tracer // begins the traces of deliveries; may be nil
+	Types     []outbox.Type   // all event types of the modules
+	Retention time.Duration   // how long events are kept for reconnecting readers
 	// Secrets encrypt the secrets of webhooks. The first is in use, the others are former ones.
 	Secrets [][]byte
 	// AnyAddress allows webhooks with http:// and private addresses, for development.
@@ -164,7 +167,9 @@ func New(d Dependencies) *Service {
 		anyAddress: d.AnyAddress,
 		limits:     d.Limits,
 		tuning:     t,
-		client:     safehttp.NewClient(attemptTimeout, d.AnyAddress),
+		client:     newClient(d.AnyAddress),
+		tracer:     d.Tracer,
+		causes:     newCauses(),
 		secrets:    encryption.New("secrets of webhooks", d.Secrets...),
 		tests:      testSlots{total: slotLimitsOf(d.Limits).tests, busy: map[uuid.UUID]bool{}},
 		outbox:     make(chan struct{}, 1),

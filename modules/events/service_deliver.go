@@ -22,6 +22,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/record"
+	"omnirapeutic/platform/tracing"
 )
 
 // Limits of one attempt at a delivery.
@@ -59,6 +60,8 @@ func (s *Service) dueWebhooks(ctx context.Context) ([]record.Key, error) {
 // attempts of a batch have failed, or after maxBatches. It reports whether the last attempts all
 // failed.
 func (s *Service) serveWebhook(ctx context.Context, w record.Key) (failed bool, err error) {
+	ctx, span := s.tracer.StartRoot(ctx, "serve webhook") // the job that started it does not wait
+	defer span.End()
 	for range maxBatches {
 		claims, err := s.claim(ctx, w)
 		if err != nil || len(claims) == 0 {
@@ -144,9 +147,12 @@ func (s *Service) permissionsFor(ctx context.Context, w record.Key) ([]identity.
 }
 
 // attempt sends an event once.
-func (s *Service) attempt(ctx context.Context, w record.Key, c claim) attemptResult {
+func (s *Service) attempt(ctx context.Context, w record.Key, c claim) (r attemptResult) {
+	cause := s.causes.of(causeKeyOf(w.OrganizationID, c.SubjectID, c.Type, c.OccurredAt))
+	ctx, span := s.tracer.StartCaused(ctx, cause, "deliver "+c.Type)
+	defer func() { endDelivery(span, c, r) }()
 	status, err := s.send(ctx, w, c)
-	r := attemptResult{state: DeliveryDelivered, next: s.now()}
+	r = attemptResult{state: DeliveryDelivered, next: s.now()}
 	if status != 0 {
 		r.status = &status
 	}
@@ -165,6 +171,17 @@ func (s *Service) attempt(ctx context.Context, w record.Key, c claim) attemptRes
 	}
 	r.state, r.next = DeliveryPending, r.next.Add(delay)
 	return r
+}
+
+// endDelivery ends the span of an attempt.
+func endDelivery(span tracing.Span, c claim, r attemptResult) {
+	span.Set(tracing.EventType, c.Type)
+	span.SetNumber(tracing.Attempt, c.Attempts)
+	span.Set(tracing.Result, string(r.state))
+	if r.err != nil {
+		span.Fail("not-delivered")
+	}
+	span.End()
 }
 
 // send posts the event of a delivery. The id is the same in every attempt, so that the

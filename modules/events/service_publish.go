@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/tracing"
 )
 
 // Publish publishes events in the transaction of the context, in the order of the messages.
@@ -28,7 +29,14 @@ func (s *Service) Publish(ctx context.Context, messages []outbox.Message) error 
 		}
 		payloads[i] = string(data)
 	}
-	if err := db.AfterCommit(ctx, func(context.Context) { signal(s.outbox) }); err != nil {
+	cause := tracing.CauseIn(ctx)
+	published := func(context.Context) {
+		if cause.IsKnown() {
+			s.causes.remember(cause, messages)
+		}
+		signal(s.outbox)
+	}
+	if err := db.AfterCommit(ctx, published); err != nil {
 		return err
 	}
 	return s.store.publish(ctx, messages, payloads)

@@ -16,6 +16,7 @@ import (
 	"omnirapeutic/platform/encryption"
 	"omnirapeutic/platform/mail"
 	"omnirapeutic/platform/smtp"
+	"omnirapeutic/platform/tracing"
 )
 
 const (
@@ -100,10 +101,12 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 			}
 		}
 		err := unusable
+		_, span := tracing.Start(ctx, "send mail")
 		if err == nil {
 			err = s.send(connection, m, b.organizations[m.OrganizationID])
 		}
 		results[m.ID] = resultOf(m, err, s.now(), rand.Float64)
+		endMail(span, m, results[m.ID])
 		s.log(m, results[m.ID], err)
 	}
 	if unusable != nil {
@@ -111,6 +114,17 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 			Warn("the mail server cannot be used; mail waits")
 	}
 	return results, unusable == nil
+}
+
+// endMail ends the span of a mail.
+func endMail(span tracing.Span, m queuedMail, r attemptResult) {
+	span.Set(tracing.Peer, tracing.PeerMail)
+	span.Set(tracing.MailKind, string(m.Kind))
+	span.Set(tracing.Result, string(r.state))
+	if r.state != Sent {
+		span.Fail("not-sent")
+	}
+	span.End()
 }
 
 // rootOf returns the cause of a failed connection, in which no recipient occurs.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/tracing"
 )
 
 // lead runs the member's batch, and then starts the next one.
@@ -25,6 +26,7 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 		}
 	}()
 	if m.exclusive != nil {
+		m.wait.End()
 		if m.err = m.ctx.Err(); m.err == nil {
 			m.err = errBatchEnded // replaced by the outcome
 			m.exclusive()
@@ -32,12 +34,14 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 		return
 	}
 	members := stillWaiting(batch)
+	var span tracing.Span
 	// join takes the waiting members and returns those whose callers still wait.
 	join := func() []*member[Request, Answer] {
 		taken := q.take(batch)
 		batch = append(batch, taken...)
 		joined := stillWaiting(taken)
 		members = append(members, joined...)
+		linkTo(span, joined)
 		return joined
 	}
 	if join(); len(members) == 0 {
@@ -45,8 +49,11 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 	}
 	ctx, cancel := q.contextOf(members)
 	defer cancel()
+	ctx, span = q.startSpan(ctx, members)
 	began := time.Now()
 	q.answer(ctx, slices.Clone(members), join)
+	span.SetNumber(tracing.Requests, len(members))
+	span.End()
 	q.report(members, began)
 }
 
@@ -54,6 +61,7 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 func stillWaiting[Request, Answer any](taken []*member[Request, Answer]) []*member[Request, Answer] {
 	members := make([]*member[Request, Answer], 0, len(taken))
 	for _, m := range taken {
+		m.wait.End()
 		if m.err = m.ctx.Err(); m.err == nil {
 			m.err = errBatchEnded // replaced by the outcome
 			members = append(members, m)

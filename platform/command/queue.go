@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/tracing"
 )
 
 // Queue runs requests in batches. Requests that arrive while a batch runs form the next one. One
@@ -130,6 +131,7 @@ type member[Request, Answer any] struct {
 	exclusive func() // replaces the request
 	order     int64  // of arrival
 	since     time.Time
+	wait      tracing.Span // ends when a batch takes the member
 
 	taken     bool          // into a batch, or to lead one
 	abandoned bool          // the caller has stopped waiting
@@ -198,7 +200,10 @@ func (q *Queue[Request, Answer]) await(key QueueKey, m *member[Request, Answer])
 	if err := m.ctx.Err(); err != nil {
 		return err
 	}
+	_, m.wait = tracing.Start(m.ctx, "wait in queue")
 	if err := q.enter(key, m); err != nil {
+		m.wait.Fail(refusalCode(err))
+		m.wait.End()
 		return err
 	}
 	select {
@@ -206,6 +211,8 @@ func (q *Queue[Request, Answer]) await(key QueueKey, m *member[Request, Answer])
 	case <-m.ctx.Done():
 		if q.abandon(m) {
 			q.admitted.Done()
+			m.wait.Fail("cancelled")
+			m.wait.End()
 			return m.ctx.Err()
 		}
 		if err := awaitBatch(m); err != nil {

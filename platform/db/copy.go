@@ -44,6 +44,7 @@ func Copy(ctx context.Context, q CopyQuery) error {
 	}
 	return attemptIn(ctx).driver(func(c *pgx.Conn) error {
 		began := time.Now()
+		span := startStatement(ctx, q.Statement, began)
 		stream := copyStream{row: q.Row}
 		tag, err := c.PgConn().CopyTo(ctx, &stream, "COPY ("+statement+") TO STDOUT (FORMAT binary)")
 		if err == nil && !stream.complete {
@@ -52,6 +53,7 @@ func Copy(ctx context.Context, q CopyQuery) error {
 		if stream.failed == nil {
 			note(ctx, c, err) // CopyTo does not call the tracer
 		}
+		endStatement(span, err)
 		tx.Logger.Trace(ctx, began, func() (string, int64) { return q.Statement, tag.RowsAffected() }, err)
 		return err
 	})

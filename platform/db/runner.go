@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgerrcode"
 	"gorm.io/gorm"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // Serializable runs fn in one SERIALIZABLE transaction and returns fn's value once the
@@ -135,6 +137,9 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 
 // run runs the body until it is committed, refused or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
+	if r := readsIn(ctx); r != nil && u.readOnly && d.readFromStandby(ctx, r, u, body) {
+		return nil
+	}
 	r := retrier{
 		policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(),
 		random: rand.Float64,
@@ -147,8 +152,10 @@ func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) 
 	}
 	for {
 		r.attempts++
-		a, err := d.attempt(ctx, u, r.attempts, inDoubt, body)
+		attemptCtx, span := startAttempt(ctx, u, r.attempts)
+		a, err := d.attempt(attemptCtx, u, r.attempts, inDoubt, body)
 		outcome := a.classify(ctx, err)
+		endAttempt(span, outcome)
 		if planOutdated(outcome.err) {
 			d.replaceConnections()
 		}
@@ -179,6 +186,7 @@ func (d *DB) attempt(
 ) (*attempt, error) {
 	a := &attempt{
 		unit: u, number: number, inDoubt: inDoubt, at: beginPhase, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
+		standby: d.ofStandby,
 	}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)
@@ -272,11 +280,14 @@ const proofAttempts = 12
 // retry. A positive result is confirmed: see confirm.
 func (d *DB) runProof(ctx context.Context, u unit) (proven bool, err error) {
 	snapshot := unit{operation: u.operation, isolation: sql.LevelRepeatableRead, allOrganizations: u.allOrganizations}
-	_, err = d.attempt(ctx, snapshot, 2, false, func(ctx context.Context) (err error) {
+	ctx, span := startAttempt(ctx, snapshot, 1)
+	span.Set(tracing.Phase, "proof")
+	a, err := d.attempt(ctx, snapshot, 2, false, func(ctx context.Context) (err error) {
 		if proven, err = u.proof(ctx); err != nil || !proven {
 			return err
 		}
 		return confirm(ctx)
 	})
+	endAttempt(span, a.classify(ctx, err))
 	return proven, err
 }

@@ -24,6 +24,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/lease"
+	"omnirapeutic/platform/tracing"
 )
 
 // Job is background work. Run must be safe to repeat and to interrupt: an instance that has lost
@@ -89,15 +90,19 @@ type Scheduler struct {
 	jobs     []Job
 	schedule schedule
 	logger   logrus.FieldLogger
+	tracer   *tracing.Tracer
 	metrics  metrics
 }
 
 // New returns a scheduler of the jobs and registers its metrics. The instance is the id of this
-// process.
+// process. Each run is a trace; the tracer may be nil.
 func New(
-	database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, registry prometheus.Registerer, all ...Job,
+	database *db.DB, instance uuid.UUID, logger logrus.FieldLogger, tracer *tracing.Tracer,
+	registry prometheus.Registerer, all ...Job,
 ) *Scheduler {
-	s := &Scheduler{jobs: all, schedule: table{database, instance}, logger: logger, metrics: newMetrics(registry)}
+	s := &Scheduler{
+		jobs: all, schedule: table{database, instance}, logger: logger, tracer: tracer, metrics: newMetrics(registry),
+	}
 	for _, j := range all {
 		s.metrics.last.interval.WithLabelValues(j.Name).Set(j.Every.Seconds())
 	}
@@ -192,7 +197,7 @@ func (s *Scheduler) runWithLease(ctx context.Context, j Job) error {
 // program, the job would be due again after the next start.
 func (s *Scheduler) run(ctx context.Context, j Job) error {
 	began := time.Now()
-	rows, err := runSafely(ctx, j)
+	rows, err := s.trace(ctx, j)
 	took := time.Since(began)
 	s.metrics.ran(j.Name, rows, took, err)
 	log := s.logger.WithFields(logrus.Fields{
@@ -214,6 +219,19 @@ func (s *Scheduler) run(ctx context.Context, j Job) error {
 		log.Debug("a background job ran")
 	}
 	return err
+}
+
+// trace runs the job in a trace of its own.
+func (s *Scheduler) trace(ctx context.Context, j Job) (rows int64, err error) {
+	ctx, span := s.tracer.StartRoot(ctx, "job "+j.Name)
+	defer span.End()
+	rows, err = runSafely(ctx, j)
+	span.Set(tracing.Job, j.Name)
+	span.SetNumber(tracing.Rows, int(rows))
+	if err != nil {
+		span.Fail("job-failed")
+	}
+	return rows, err
 }
 
 func runSafely(ctx context.Context, j Job) (rows int64, err error) {

@@ -13,12 +13,14 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/term"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // allowed are the names of permitted log fields. All are technical: no names of people,
 // no bodies, no query strings, no column values.
 var allowed = set(
-	"event", "request_id", "user_id", "organization_id",
+	"event", "request_id", "trace_id", "user_id", "organization_id",
 	"method", "route", "status", "code", "duration_ms", "permission",
 	"operation", "attempt", "attempts", "retries", "phase", "sql", "sqlstate", "constraint",
 	"delay_ms", "elapsed_ms", "rows", "count", "outcome",
@@ -48,7 +50,7 @@ func set(names ...string) map[string]bool {
 //
 // Fields that are not permitted, or that hold more than a text, a number or an error,
 // are dropped and named in the field dropped_fields. A line logged WithContext carries
-// the request's id.
+// the request's id and that of its trace.
 //
 // Repeated warnings and errors are counted and written once a second. Lines of a [RequestLog] are
 // buffered, except on a terminal. Call [Flush] before the program ends.
@@ -109,6 +111,9 @@ func (guard) Fire(e *logrus.Entry) error {
 	if e.Context != nil {
 		if id := RequestID(e.Context); id != "" {
 			e.Data["request_id"] = id
+		}
+		if id := tracing.TraceID(e.Context); id != "" {
+			e.Data["trace_id"] = id
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 // Request is an answered request, as it is logged: its route, never its URL.
 type Request struct {
 	ID             string
+	TraceID        string // "" if the request is not traced
 	Method, Route  string
 	Status         int
 	Elapsed        time.Duration
@@ -75,6 +76,9 @@ func (l *RequestLog) writeEvent(level logrus.Level, r Request) {
 		"event": "request", "request_id": r.ID, "method": r.Method, "route": r.Route, "status": r.Status,
 		"duration_ms": milliseconds(r.Elapsed),
 	}
+	if r.TraceID != "" {
+		fields["trace_id"] = r.TraceID
+	}
 	if r.Authenticated {
 		fields["user_id"], fields["organization_id"] = r.UserID, r.OrganizationID
 	}
@@ -109,6 +113,10 @@ func appendJSONLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = append(b, `,"time":"`...)
 	b = now.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
+	if r.TraceID != "" {
+		b = append(b, `,"trace_id":`...)
+		b = appendJSONText(b, r.TraceID)
+	}
 	if r.Authenticated {
 		b = append(b, `,"user_id":"`...)
 		b = record.AppendID(b, r.UserID)
@@ -138,6 +146,10 @@ func appendTextLine(b []byte, now time.Time, level logrus.Level, r Request) []by
 	b = appendText(b, r.Route)
 	b = append(b, ` status=`...)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
+	if r.TraceID != "" {
+		b = append(b, ` trace_id=`...)
+		b = appendText(b, r.TraceID)
+	}
 	if r.Authenticated {
 		b = append(b, ` user_id=`...)
 		b = record.AppendID(b, r.UserID)

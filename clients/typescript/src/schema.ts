@@ -14155,6 +14155,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14167,6 +14169,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14390,6 +14394,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the patients. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14405,6 +14411,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14659,6 +14667,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the practitioners. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14674,6 +14684,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14836,6 +14848,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14848,6 +14862,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15007,6 +15023,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "startsOn" | "-startsOn";
                 patientId?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15022,6 +15040,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15184,6 +15204,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "code" | "-code";
                 /** @description The code of the service. */
                 code?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15196,6 +15218,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15429,6 +15453,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
                 /** @description The kind of the locations. */
                 kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15441,6 +15467,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15630,6 +15658,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 patientId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15645,6 +15675,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15806,6 +15838,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15818,6 +15852,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18378,6 +18414,8 @@ export interface operations {
                 insuranceId?: string;
                 /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18393,6 +18431,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18906,6 +18946,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Whether the reservations are open. */
                 open?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18927,6 +18969,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18951,6 +18995,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18972,6 +19018,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19050,6 +19098,8 @@ export interface operations {
                 inForceOn?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19065,6 +19115,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -19096,6 +19148,8 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
                 /** @description A day within the authorization's dates. */
                 inForceOn?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19111,6 +19165,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19140,6 +19196,8 @@ export interface operations {
                 withinDays?: number;
                 /** @description Whether the authorizations have a renewal. */
                 renewed?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19155,6 +19213,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -19185,6 +19245,8 @@ export interface operations {
                 format?: "json" | "csv";
                 /** @description The risks to report. The default is all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19200,6 +19262,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -19230,6 +19294,8 @@ export interface operations {
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
                 /** @description Whether the alerts are acknowledged. */
                 acknowledged?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19245,6 +19311,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19336,6 +19404,8 @@ export interface operations {
                 seriesId?: string;
                 /** @description The statuses of the appointments. */
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19351,6 +19421,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19886,6 +19958,8 @@ export interface operations {
                 conflict?: ("cap" | "duration" | "late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
                 /** @description Whether the sessions lack only signatures, among them the caller's. */
                 awaitingMySignature?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19901,6 +19975,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20025,6 +20101,8 @@ export interface operations {
                 to?: string;
                 patientId?: string;
                 practitionerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20040,6 +20118,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -20289,6 +20369,8 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20304,6 +20386,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21076,6 +21160,8 @@ export interface operations {
                 state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
                 /** @description The code of a reason that blocks the lines. */
                 reason?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21088,6 +21174,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21111,6 +21199,8 @@ export interface operations {
                 from: string;
                 /** @description The last service date. */
                 to: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21123,6 +21213,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21147,6 +21239,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21159,6 +21253,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21271,7 +21367,10 @@ export interface operations {
     };
     listBillingClaims: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
             header?: never;
             path: {
                 /**
@@ -21289,6 +21388,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -22213,6 +22314,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -22225,6 +22328,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -22259,6 +22364,8 @@ export interface operations {
                 to?: string;
                 /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "jsonl" | "csv";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -22271,6 +22378,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {

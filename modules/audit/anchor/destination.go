@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // Destination is the URL of a place outside of the database:
@@ -81,7 +83,10 @@ func appendTo(path string, lines []byte) error {
 }
 
 // client sends to addresses that the operator has configured.
-var client = &http.Client{Timeout: 30 * time.Second}
+var client = &http.Client{
+	Timeout:   30 * time.Second,
+	Transport: tracing.Transport(http.DefaultTransport, tracing.PeerAnchor),
+}
 
 func post(ctx context.Context, to, contentType string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))

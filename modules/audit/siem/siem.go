@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // Event is a sealed event of an audit trail. Its JSON is the text of a syslog message, and a line by HTTPS.
@@ -66,7 +68,7 @@ func (d Destination) Name() string {
 // Send sends the events, and returns nil once the receiver has acknowledged all of them: by HTTPS with a status
 // of 2xx, by syslog by ending its side of the connection after ours. After an error the receiver may have some or
 // all events.
-func (d Destination) Send(ctx context.Context, events []Event) error {
+func (d Destination) Send(ctx context.Context, events []Event) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	u, err := url.Parse(string(d))
@@ -78,6 +80,15 @@ func (d Destination) Send(ctx context.Context, events []Event) error {
 		return err
 	}
 	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusted}
+	ctx, span := tracing.Start(ctx, "send audit events")
+	defer func() {
+		if err != nil {
+			span.Fail("not-sent")
+		}
+		span.End()
+	}()
+	span.Set(tracing.Peer, tracing.PeerSIEM)
+	span.SetNumber(tracing.Rows, len(events))
 	if u.Scheme == "https" {
 		return sendLines(ctx, u, settings, events)
 	}
@@ -121,7 +132,7 @@ func sendLines(ctx context.Context, to *url.URL, settings *tls.Config, events []
 	}
 	transport := &http.Transport{TLSClientConfig: settings, TLSHandshakeTimeout: connectTimeout, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request) // follows no redirect
+	response, err := tracing.Transport(transport, tracing.PeerSIEM).RoundTrip(request) // follows no redirect
 	if err != nil {
 		return fmt.Errorf("siem: send to %s: %w", Destination(to.String()).Name(), err)
 	}

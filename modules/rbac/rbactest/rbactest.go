@@ -124,7 +124,7 @@ func (p Practice) Run(t testing.TB) Practice {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	require.NoError(t, p.Revocations.LoadRevocations(ctx))
-	scheduler := jobs.New(nil, uuid.New(), logtest.Logger(), prometheus.NewRegistry(), jobs.Job{
+	scheduler := jobs.New(nil, uuid.New(), logtest.Logger(), nil, prometheus.NewRegistry(), jobs.Job{
 		Name:        "load-revocations",
 		Every:       time.Second,
 		Run:         func(ctx context.Context) (int64, error) { return 0, p.Revocations.LoadRevocations(ctx) },

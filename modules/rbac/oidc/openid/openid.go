@@ -20,6 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"omnirapeutic/platform/safehttp"
+	"omnirapeutic/platform/tracing"
 )
 
 // The errors of this package. Every error wraps one of them and its cause, which is for logs and
@@ -81,7 +82,7 @@ type Client struct {
 // as the specification requires. Tests set anyAddress.
 func New(clock func() time.Time, anyAddress bool) *Client {
 	client := safehttp.NewClient(timeout, anyAddress)
-	client.Transport = bounded{client.Transport}
+	client.Transport = tracing.Transport(bounded{client.Transport}, tracing.PeerIdentity)
 	return &Client{http: client, clock: clock, open: anyAddress}
 }
 
