@@ -28,6 +28,8 @@ type Document struct {
 	Status func(*fault.Error) int
 	// Problem is the struct of a problem document, without the details of an error.
 	Problem reflect.Type
+	// Reasons is the struct of the further members of problem documents that list all broken rules.
+	Reasons reflect.Type
 	// Events maps the type of each published event to the struct of its data. Event is
 	// the struct around it, with the members type and data. Opening is the struct of the
 	// first event of a stream.

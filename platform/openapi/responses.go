@@ -265,6 +265,10 @@ func (b *builder) problem(f *fault.Error) string {
 		also, required = b.schemas.members(reflect.TypeOf(details), given)
 		properties = append(properties, also...)
 	}
+	if f.ListsReasons() {
+		also, _ := b.schemas.members(b.Reasons, given)
+		properties = append(properties, also...)
+	}
 	own.Set("properties", properties)
 	if len(required) > 0 {
 		own.Set("required", required)
