@@ -123,6 +123,9 @@ func New(d Dependencies) (*App, error) {
 		d.Database.Metrics(), d.Database.PoolMetrics(), batches,
 	)
 	registerBuild(registry)
+	if standby := d.Database.StandbyMetrics(); standby != nil {
+		registry.MustRegister(standby)
+	}
 	secrets := d.Config.KeySecrets()
 	a := &App{
 		ledgerMetrics: newLedgerMetrics(registry),

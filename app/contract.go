@@ -60,6 +60,7 @@ func (s *Server) mountContract() {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		s.echo.Add(method, pathContract, document)
 	}
+	s.mountErrorPages()
 	if s.options.HTTP.Docs {
 		s.mountDocs()
 	}

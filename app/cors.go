@@ -32,7 +32,7 @@ func cors(origins []string) echo.MiddlewareFunc {
 			headerEmergencyGrant, echo.HeaderXRequestID,
 		},
 		ExposeHeaders: []string{
-			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor,
+			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor, httpx.HeaderReadFrom,
 			echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,
 		},
 		MaxAge: int(preflightAge / time.Second),

@@ -22,6 +22,7 @@ var ofNoOrganization = map[string]string{
 	"organizations":           "its id is the organization of all other tables",
 	"password_reset_requests": "a request has an address, which may be unknown",
 	"password_salts":          "salts are given to unknown addresses too",
+	"replication_history":     "a timeline is that of the server",
 	"schema_compatibility":    "the schema serves all organizations",
 	"sign_in_failures":        "failures are counted for unknown addresses too",
 	"write_lock":              "transactions of all organizations take turns",

@@ -18,7 +18,7 @@ import (
 // Problem is the document that describes an error (RFC 9457). The details of a fault are
 // further members.
 type Problem struct {
-	Type string `json:"type"` // A URN that ends with the code.
+	Type string `json:"type"` // The address of a page about the code, on this server.
 	// The text that all errors of this code share.
 	Title  string `json:"title"`
 	Status int    `json:"status"` // The HTTP status of the response.
@@ -28,16 +28,17 @@ type Problem struct {
 	Code     string `json:"code"`     // The stable code, for programs.
 	// The id of the request, for support questions.
 	RequestID string `json:"requestId"`
-	// All rules that the request breaks, if several were checked. The first one belongs to the
-	// code.
+}
+
+// RefusedBooking has the further members of a [Problem] about a booking.
+type RefusedBooking struct {
+	// All rules that the request breaks. The first one belongs to the code.
 	Reasons []fault.Reason `json:"reasons,omitempty"`
 	// The requests that would be accepted instead: other times, other authorizations.
 	Alternatives *appointments.Alternatives `json:"alternatives,omitempty"`
 }
 
 var problemMembers = []string{"type", "title", "status", "detail", "instance", "code", "requestId"}
-
-const problemType = "urn:omnirapeutic:problem:"
 
 // answerProblem is the only place that turns errors into answers. It logs server
 // errors.
@@ -83,10 +84,15 @@ func documentOf(r *http.Request, f *fault.Error, status int) ([]byte, error) {
 	if offered, ok := f.Alternatives().(appointments.Alternatives); ok {
 		alternatives = &offered
 	}
-	document, err := json.Marshal(Problem{
-		Type: problemType + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
-		Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
-		Reasons: f.Reasons(), Alternatives: alternatives,
+	document, err := json.Marshal(struct {
+		Problem
+		RefusedBooking
+	}{
+		Problem{
+			Type: pathErrors + "/" + f.Code(), Title: f.Title(), Status: status, Detail: f.Error(),
+			Instance: r.URL.EscapedPath(), Code: f.Code(), RequestID: telemetry.RequestID(r.Context()),
+		},
+		RefusedBooking{f.Reasons(), alternatives},
 	})
 	if err != nil || f.Details() == nil {
 		return document, err

@@ -46,7 +46,7 @@ func FuzzProblem(f *testing.F) {
 			}
 			require.EqualValues(t, status, members["status"])
 			require.Equal(t, defined.Code(), members["code"])
-			require.Equal(t, problemType+defined.Code(), members["type"])
+			require.Equal(t, pathErrors+"/"+defined.Code(), members["type"])
 			require.Equal(t, defined.Title(), members["title"])
 			require.Equal(t, "r-1", members["requestId"])
 			require.IsType(t, "", members["detail"])

@@ -130,7 +130,7 @@ func TestProblem(t *testing.T) {
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p), w.Body.String())
 			f, _ := fault.ByCode(c.code)
 			require.Equal(t, c.code, p.Code)
-			require.Equal(t, "urn:omnirapeutic:problem:"+c.code, p.Type)
+			require.Equal(t, "/api/errors/"+c.code, p.Type)
 			require.Equal(t, f.Title(), p.Title)
 			require.NotEmpty(t, p.Detail)
 			require.Equal(t, c.status, p.Status)
@@ -144,7 +144,7 @@ func TestProblem(t *testing.T) {
 			return httpx.None{}, authorization.ErrInsufficientUnits.With(shortage{5, "ACTIVE"}, "Available: %d", 5)
 		}))
 		w := s.do(t, http.MethodGet, "/api/v1/fail", "")
-		require.JSONEq(t, `{"type": "urn:omnirapeutic:problem:insufficient-units",
+		require.JSONEq(t, `{"type": "/api/errors/insufficient-units",
 			"title": "The authorization does not have enough units available.", "status": 409,
 			"detail": "Available: 5", "instance": "/api/v1/fail", "code": "insufficient-units", "requestId": "`+
 			w.Header().Get("X-Request-Id")+`", "available": 5}`, w.Body.String())

@@ -55,6 +55,7 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 	}
 	database, err := db.Open(ctx, db.Config{
 		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
+		Standby:   db.StandbyConfig{URL: c.Database.ReplicaURL.Reveal(), MaxLag: c.Database.ReplicaMaxLag},
 		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
 	})
 	if err != nil {
@@ -140,6 +141,9 @@ func (p *Program) CheckServable(ctx context.Context) error {
 	return err
 }
 
+// CheckStandby checks the standby for reads; see [db.DB.CheckStandby].
+func (p *Program) CheckStandby(ctx context.Context) error { return p.database.CheckStandby(ctx) }
+
 // demoSignIns returns the addresses of the demo practice's active users.
 func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
 	accounts, err := p.Access.Accounts.SignIns(ctx, demo.Emails())
@@ -211,5 +215,6 @@ func (a *App) work(ctx context.Context) (stop func()) {
 	background.Go(func() { a.Events.Listen(ctx) })
 	background.Go(func() { a.Access.Revocations.Listen(ctx) })
 	background.Go(func() { a.RunJobs(ctx) })
+	a.database.WatchStandby()
 	return func() { cancel(); background.Wait(); a.Verifications.Close() }
 }

@@ -56,6 +56,9 @@ func (s *Server) routeMiddleware(r httpx.Route) []echo.MiddlewareFunc {
 	if r.Endpoint.Takes("cursor") {
 		chain = append(chain, s.withCursorKey)
 	}
+	if r.Eventual {
+		chain = append(chain, readEventually)
+	}
 	return chain
 }
 
@@ -83,6 +86,8 @@ func invalidRoute(r httpx.Route) string {
 		return "answers with a patientId and does not declare the patient data it reads"
 	case r.Reads != "" && r.Permission == httpx.Public:
 		return "shows patient data without authentication"
+	case r.Eventual && r.Method != http.MethodGet:
+		return "accepts the state of a few seconds ago with a method other than GET"
 	case r.ErrorPage != "" && r.Endpoint.Status != http.StatusFound:
 		return "is not a redirect but has an error page"
 	case r.Endpoint.Streams && r.Method != http.MethodGet:

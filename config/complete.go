@@ -97,6 +97,9 @@ func (l *loader) refuse(c Config, sources map[string]string) {
 	if c.Database.MigrateURL != "" && c.Database.URL == "" {
 		l.problems.add("database.migrate_url", hidden, sources["database.migrate_url"], "requires database.url as well")
 	}
+	if c.Database.ReplicaURL != "" && c.Database.URL == "" {
+		l.problems.add("database.replica_url", hidden, sources["database.replica_url"], "requires database.url as well")
+	}
 	if name, other := "http.tls_certificate", "http.tls_key"; c.HTTP.TLS.Certificate == "" || c.HTTP.TLS.Key == "" {
 		if c.HTTP.TLS.Given() {
 			name, other = other, name

@@ -97,13 +97,16 @@ type Commands struct {
 
 // Database configures the PostgreSQL connection.
 type Database struct {
-	URL         Secret // of the program's role; "" for the private PostgreSQL
-	MigrateURL  Secret // of the role that owns the tables; "" for URL
-	MaxConns    int
-	ExecMode    string        // pgx's default_query_exec_mode
-	AutoMigrate bool          // migrate at start; unless set, not in production
-	SlowQuery   time.Duration // statements that take longer are logged; 0 for none
-	Wait        time.Duration // maximum time to wait at the start for a database that does not answer yet
+	URL        Secret // of the program's role; "" for the private PostgreSQL
+	MigrateURL Secret // of the role that owns the tables; "" for URL
+	ReplicaURL Secret // of a standby for reads, with the program's role; "" for none
+	// ReplicaMaxLag is how far the standby may be behind to answer reads.
+	ReplicaMaxLag time.Duration
+	MaxConns      int           // to each of both
+	ExecMode      string        // pgx's default_query_exec_mode
+	AutoMigrate   bool          // migrate at start; unless set, not in production
+	SlowQuery     time.Duration // statements that take longer are logged; 0 for none
+	Wait          time.Duration // maximum time to wait at the start for a database that does not answer yet
 }
 
 // Token configures access tokens and sign-ins.

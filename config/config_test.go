@@ -58,7 +58,10 @@ func TestLoad(t *testing.T) {
 		require.Equal(t, Development, c.Profile)
 		require.True(t, filepath.IsAbs(c.DataDir))
 		require.Equal(t,
-			Database{MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true, SlowQuery: 200 * time.Millisecond}, c.Database)
+			Database{
+				ReplicaMaxLag: 5 * time.Second, MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
+				SlowQuery: 200 * time.Millisecond,
+			}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
 		require.Equal(t, Log{Level: "info", Format: "text"}, c.Log)
 		require.Equal(t, HTTP{
@@ -137,6 +140,8 @@ func TestLoad(t *testing.T) {
 			"OMNI_POSTGRES_FETCH":                 "false",
 			"OMNI_DATABASE_URL":                   "postgres://u:p@h/d",
 			"OMNI_MIGRATE_URL":                    "host=h dbname=d",
+			"OMNI_DATABASE_REPLICA_URL":           "host=r dbname=d",
+			"OMNI_DATABASE_REPLICA_MAX_LAG":       "2s",
 			"OMNI_DB_MAX_CONNS":                   "3",
 			"OMNI_DB_EXEC_MODE":                   "exec",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
@@ -230,7 +235,8 @@ func TestLoad(t *testing.T) {
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
-				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
+				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", ReplicaURL: "host=r dbname=d",
+				ReplicaMaxLag: 2 * time.Second, MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
 				Wait:      time.Minute,
 			},

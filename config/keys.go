@@ -95,6 +95,16 @@ var keys = []key{
 		show: func(c Config) string { return c.Database.MigrateURL.withoutPassword() },
 	},
 	{
+		name: "database.replica_url", env: "OMNI_DATABASE_REPLICA_URL", secret: true,
+		set:  func(c *Config, s string) error { c.Database.ReplicaURL = Secret(s); return checkDatabaseURL(s) },
+		show: func(c Config) string { return c.Database.ReplicaURL.withoutPassword() },
+	},
+	{
+		name: "database.replica_max_lag", env: "OMNI_DATABASE_REPLICA_MAX_LAG", preset: "5s",
+		set:  duration(func(c *Config) *time.Duration { return &c.Database.ReplicaMaxLag }, time.Second, time.Hour),
+		show: func(c Config) string { return c.Database.ReplicaMaxLag.String() },
+	},
+	{
 		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",
 		set:  integer(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },

@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -18,20 +16,6 @@ import (
 	"omnirapeutic/platform/identity"
 )
 
-// advice is what a client should do about errors of a kind, unless the error has its
-// own advice.
-var advice = map[fault.Kind]string{
-	fault.Malformed:       "This is a bug in the client. `detail` describes the problem.",
-	fault.Unauthenticated: "Sign in, and send the access token.",
-	fault.Forbidden:       "Do not offer this to the user. `permission` names the missing permission.",
-	fault.NotFound:        "Show that the record was not found. It may belong to another organization.",
-	fault.Conflict:        "Show the text and the current state. The request is refused until the state changes.",
-	fault.TooLarge:        "Send less.",
-	fault.Unsupported:     "Send JSON with `Content-Type: application/json`.",
-	fault.Unavailable: "Wait for the time in `Retry-After`, and retry the same request with the same " +
-		"`Idempotency-Key`.",
-}
-
 func errorsPage() string {
 	var b strings.Builder
 	b.WriteString("# Errors\n\n" +
@@ -40,11 +24,8 @@ func errorsPage() string {
 | status | code | meaning | what to do |
 | --- | --- | --- | --- |
 `)
-	all := fault.All()
-	slices.SortStableFunc(all, func(a, b *fault.Error) int { return cmp.Compare(app.StatusOf(a), app.StatusOf(b)) })
-	for _, f := range all {
-		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", app.StatusOf(f), f.Code(), f.Title(),
-			cmp.Or(f.Advice(), advice[f.Kind()]))
+	for _, f := range app.ErrorsByStatus() {
+		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", app.StatusOf(f), f.Code(), f.Title(), app.AdviceOf(f))
 	}
 	return b.String()
 }
@@ -68,7 +49,7 @@ func TestErrorsPage(t *testing.T) {
 			require.IsType(t, identity.Denial{}, f.Carries(), "the general advice speaks of a permission: give %s its own",
 				f.Code())
 		}
-		require.NotEmpty(t, cmp.Or(f.Advice(), advice[f.Kind()]), "%s has advice", f.Code())
+		require.NotEmpty(t, app.AdviceOf(f), "%s has advice", f.Code())
 		require.NotEmpty(t, http.StatusText(app.StatusOf(f)))
 	}
 }

@@ -83,7 +83,7 @@ func TestContract(t *testing.T) {
 			"Errors are problem documents (RFC 9457) with a stable `code`. " +
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
-		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](),
+		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](), Reasons: reflect.TypeFor[app.RefusedBooking](),
 		Members: members,
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{

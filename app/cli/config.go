@@ -41,7 +41,7 @@ func (configShow) Run(e environment) error {
 }
 
 type configCheck struct {
-	Database bool `help:"Also connect to the database, and check its schema and the program's role."`
+	Database bool `help:"Also connect to the database and its standby for reads, and check the schema and the program's role."`
 }
 
 // Help explains the command.
@@ -82,7 +82,7 @@ func checkDatabase(e environment, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.CheckServable(e.context), p.Close())
+	return errors.Join(p.CheckServable(e.context), p.CheckStandby(e.context), p.Close())
 }
 
 type postgresCommand struct {

@@ -33,6 +33,7 @@ func (a Answer) requireProblem(t testing.TB) {
 	for _, member := range []string{"type", "title", "detail", "instance", "code", "requestId"} {
 		require.NotEmpty(t, a.Body[member], "%s is missing in %s", member, a.Raw)
 	}
+	require.Equal(t, "/api/errors/"+a.Text("code"), a.Text("type"))
 	require.EqualValues(t, a.Status, a.Body["status"])
 	require.Empty(t, internals.FindString(string(a.Raw)), "%s", a.Raw)
 }

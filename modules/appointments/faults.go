@@ -23,7 +23,7 @@ var (
 	// ErrTransition carries [Transition].
 	ErrTransition = fault.Define(fault.Conflict, "appointment-transition",
 		"The appointment's status does not allow that.").
-		Carrying(Transition{}).
+		Carrying(Transition{}).AsReason().
 		Advising("Reload the appointment: another request has changed it. `allowed` lists the statuses that it can " +
 			"change to.")
 	// ErrNotBegun carries [NotBegun].
@@ -51,12 +51,13 @@ var (
 	ErrPractitionerOverlap = fault.Define(fault.Conflict, "practitioner-overlap",
 		"The practitioner has another appointment at that time.").
 		Carrying(PractitionerOverlap{}).
-		Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.")
+		Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.").
+		ListingReasons()
 	// ErrPatientOverlap carries [PatientOverlap].
 	ErrPatientOverlap = fault.Define(
 		fault.Conflict, "patient-overlap",
 		"The patient has another appointment at that time, and the two services cannot run together.",
-	).Carrying(PatientOverlap{}).
+	).Carrying(PatientOverlap{}).ListingReasons().
 		Advising("Choose a time outside `startTime` to `endTime`. `GET /service-pairs` lists the services that may run " +
 			"together.")
 	// ErrBookingsStranded carries [StrandedBookings].
@@ -69,17 +70,18 @@ var (
 	ErrGroup = fault.Define(
 		fault.Conflict, "group-appointment",
 		"The appointment has several patients and cannot be cancelled because of one of them.",
-	).Carrying(Group{}).
+	).Carrying(Group{}).AsReason().
 		Advising("Move the bookings instead, or decide on the appointment `appointmentId` first.")
 	// ErrCredentialMissing carries [Credentials].
 	ErrCredentialMissing = fault.Define(
 		fault.Conflict, "credential-missing", "The practitioner has none of the credentials that the service requires.",
-	).Carrying(Credentials{}).
+	).Carrying(Credentials{}).ListingReasons().
 		Advising("Choose a practitioner with one of the `required` credentials on `serviceDate`.")
 	// ErrPractitionerInactive carries [Practitioner].
 	ErrPractitionerInactive = fault.Define(fault.Conflict, "practitioner-inactive", "The practitioner is not active.").
 				Carrying(Practitioner{}).
-				Advising("Choose another practitioner.")
+				Advising("Choose another practitioner.").
+				ListingReasons()
 	// ErrSessionOverlap carries [SessionOverlaps].
 	ErrSessionOverlap = fault.Define(fault.Conflict, "session-overlap",
 		"The session overlaps another session of the practitioner or the patient.").

@@ -68,7 +68,7 @@ func (s *NoteService) noteRoutes() []httpx.Route {
 			Description: "The numbers of sessions with a conflict, by kind and leading practitioner, with the oldest service " +
 				"date. A session with several conflicts counts in each. Without `from`, sessions of the last 366 days count. " +
 				"`GET /sessions?conflict=…` lists them.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleConflicts),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleConflicts),
 		},
 	}
 }

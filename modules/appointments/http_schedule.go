@@ -24,7 +24,7 @@ func (s *ScheduleService) scheduleRoutes() []httpx.Route {
 			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time " +
 				"zone). An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, " +
 				"status.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/appointments/:id",

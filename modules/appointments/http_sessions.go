@@ -27,7 +27,7 @@ func (s *SessionService) sessionRoutes() []httpx.Route {
 				"`unauthorized`, `overlap`, `cap` (more units than a cap of the authorization) and `duration` (too short for a " +
 				"unit). With `awaitingMySignature=true` it has the complete notes that lack the caller's signature. Both worklists " +
 				"have the last 366 days unless `from` is given.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleSessions),
 		},
 		{
 			Method: http.MethodGet, Path: "/sessions/:id",

@@ -46,7 +46,7 @@ func (s *SessionService) visitRoutes() []httpx.Route {
 			"Act: service, client, date, place, provider, and start and end. The clock-in and the clock-out are added if " +
 			"there were any. Voided sessions and absent patients are left out. Sorted by start. A page has `limit` sessions. " +
 			"JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-		Endpoint: httpx.HandleTable(s.handleVisits),
+		Eventual: true, Endpoint: httpx.HandleTable(s.handleVisits),
 	}}
 }
 

@@ -207,6 +207,7 @@ func (s *AvailabilityService) warnings(
 func (s *AvailabilityService) practitionersWithAvailability(
 	ctx context.Context, organization uuid.UUID,
 ) (map[uuid.UUID]bool, error) {
+	ctx = db.FromPrimary(ctx)
 	return s.withAvailability.Get(organization, s.Clock(), func() (map[uuid.UUID]bool, error) {
 		ids, err := db.Snapshot(ctx, s.Database, "availability.practitioners",
 			func(ctx context.Context) ([]uuid.UUID, error) {

@@ -27,7 +27,7 @@ func (s *Service) Routes() []httpx.Route {
 				"are the event's place in the organization's chain; the newest events do not have them yet. A read of several " +
 				"records is one event: `records` lists them, and the filters of patient and subject find it. The search itself " +
 				"is recorded.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleSearch),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/audit-events/export", Permission: permission.AuditExport, Reads: "audit",
@@ -35,7 +35,7 @@ func (s *Service) Routes() []httpx.Route {
 			Description: "All events that match the filter, the oldest first, as JSON Lines or, with `format=csv`, as CSV. " +
 				"An answer that " +
 				"ends without its last chunk is incomplete. The export is recorded before it begins, so it is its own last event.",
-			Endpoint: httpx.Download(partTimeout, s.handleExport),
+			Eventual: true, Endpoint: httpx.Download(partTimeout, s.handleExport),
 		},
 		{
 			Method: http.MethodGet, Path: "/admin/anonymous-attempts", Permission: permission.AnonymousAttemptRead,

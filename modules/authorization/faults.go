@@ -11,48 +11,55 @@ import (
 var (
 	// ErrNotFound is returned if the caller's organization has no such authorization, or it is
 	// outside the caller's record scope.
-	ErrNotFound = fault.Define(fault.NotFound, "authorization-not-found", "Authorization not found.")
+	ErrNotFound = fault.Define(fault.NotFound, "authorization-not-found", "Authorization not found.").
+			ListingReasons()
 	// ErrAlertNotFound is returned if the caller's organization has no such open alert.
 	ErrAlertNotFound = fault.Define(fault.NotFound, "alert-not-found", "Alert not found, or no longer open.").
 				Advising("Reload the worklist.")
 	// ErrReservationNotFound is returned if the authorization has no such reservation.
 	ErrReservationNotFound = fault.Define(fault.NotFound, "reservation-not-found",
-		"Reservation not found on this authorization.")
+		"Reservation not found on this authorization.").
+		AsReason()
 	// ErrInsufficientUnits carries [Shortage].
 	ErrInsufficientUnits = fault.Define(fault.Conflict, "insufficient-units",
 		"The authorization does not have enough units available.").
 		Carrying(Shortage{}).
 		Advising("Offer fewer units or another authorization. `available` is the number of units that can still be " +
-			"reserved.")
+			"reserved.").
+		ListingReasons()
 	// ErrCapExceeded carries [CapShortage].
 	ErrCapExceeded = fault.Define(fault.Conflict, "cap-exceeded", "The booking would exceed a cap of the authorization.").
 			Carrying(CapShortage{}).
 			Advising("Offer fewer units, or a day before `periodStart` or after `periodEnd`. `limit` − `booked` units still " +
-			"fit.")
+			"fit.").
+		ListingReasons()
 	// ErrInsufficientReserved carries [ReservedShortage].
 	ErrInsufficientReserved = fault.Define(fault.Conflict, "insufficient-reserved-units",
 		"The request releases more units than are reserved.").
 		Carrying(ReservedShortage{}).
-		Advising("Release at most `reserved` units.")
+		Advising("Release at most `reserved` units.").
+		AsReason()
 	// ErrNotActive carries [State].
 	ErrNotActive = fault.Define(fault.Conflict, "authorization-not-active",
-		"The authorization is not active.").Carrying(State{}).
+		"The authorization is not active.").Carrying(State{}).ListingReasons().
 		Advising("Units can be reserved only on an ACTIVE authorization. `authorizationStatus` is the current status.")
 	// ErrOutsideDates carries [Dates].
 	ErrOutsideDates = fault.Define(fault.Conflict, "outside-authorization-dates",
 		"The service date is outside the authorization's dates.").
 		Carrying(Dates{}).
-		Advising("Choose a day from `startDate` to `endDate`, or another authorization.")
+		Advising("Choose a day from `startDate` to `endDate`, or another authorization.").
+		ListingReasons()
 	// ErrReservationClosed carries [Settled].
 	ErrReservationClosed = fault.Define(fault.Conflict, "reservation-closed",
 		"The reservation no longer holds any units.").
 		Carrying(Settled{}).
-		Advising("Reload the reservation. It was settled by another request or, if `expired` is true, its hold expired.")
+		Advising("Reload the reservation. It was settled by another request or, if `expired` is true, its hold expired.").
+		AsReason()
 	// ErrBelongsToAppointment carries [Appointment].
 	ErrBelongsToAppointment = fault.Define(
 		fault.Conflict, "reservation-belongs-to-appointment",
 		"The reservation belongs to an appointment and can only be settled through it.",
-	).Carrying(Appointment{}).
+	).Carrying(Appointment{}).AsReason().
 		Advising("Complete or cancel the appointment `appointmentId` instead.")
 	// ErrTotalBelowBooked carries [BookedUnits].
 	ErrTotalBelowBooked = fault.Define(fault.Conflict, "total-below-booked",
@@ -83,7 +90,8 @@ var (
 		fault.Conflict, "books-damaged",
 		"This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired.",
 	).
-		Advising("Contact the operator: `verify` lists the differences.")
+		Advising("Contact the operator: `verify` lists the differences.").
+		AsReason()
 	// ErrBulkRefused is returned if an operation of an atomic bulk request was refused. It carries
 	// the bulk's results.
 	ErrBulkRefused = fault.Define(fault.Conflict, "bulk-refused",

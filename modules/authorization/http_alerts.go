@@ -22,7 +22,7 @@ func (s *AlertService) alertRoutes() []httpx.Route {
 			Description: "The worklist: authorizations that end soon or have ended without a renewal, are running out of " +
 				"units, or are under-used. An alert is computed: it is open while its condition holds, and closes when a renewal " +
 				"is entered or the condition no longer holds. Sorted by end date, earliest first.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleAlerts),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleAlerts),
 		},
 		{
 			Method: http.MethodPost, Path: "/alerts/:id/acknowledge",

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
+	"omnirapeutic/platform/fault"
 )
 
 type bulkRequest struct {
@@ -71,7 +72,7 @@ type bulkResult struct {
 	Authorization *Body             `json:"authorization,omitempty"` // The authorization after the operation.
 	ConsumedUnits *int              `json:"consumedUnits,omitempty"`
 	MissingUnits  *int              `json:"missingUnits,omitempty"`
-	Refusal       *refusalBody      `json:"refusal,omitempty"` // The error of a refused operation.
+	Refusal       *fault.Reason     `json:"refusal,omitempty"` // The error of a refused operation.
 }
 
 func (s *UnitService) handleBulk(ctx context.Context, in bulkRequest) (bulkAnswer, error) {
@@ -104,7 +105,7 @@ func verdictOf(i int, o Outcome) bulkResult {
 	if o.Refusal == nil {
 		return bulkResult{Index: i, Status: "accepted"}
 	}
-	return bulkResult{Index: i, Status: "refused", Refusal: refusalBodyOf(o.Refusal)}
+	return bulkResult{Index: i, Status: "refused", Refusal: new(o.Refusal.Reason())}
 }
 
 // setResult adds the fields of an accepted operation.

@@ -20,7 +20,7 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 			Description: "Returns one row per authorization, as of today in the organization's time zone: the authorized " +
 				"(`totalUnits`), used, scheduled and available units, the rate of use, and a projection. Sorted by creation " +
 				"unless `sort` is given. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint: httpx.HandleTable(s.handleUtilization),
+			Eventual: true, Endpoint: httpx.HandleTable(s.handleUtilization),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/utilization/totals",
@@ -28,7 +28,7 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 			Name: "reportTotals", Summary: "Get utilization totals",
 			Description: "Returns the sums over all authorizations that match the filters of the utilization report. It reads " +
 				"every matching authorization, so its duration grows with their number.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleTotals),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleTotals),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/expiring",
@@ -37,7 +37,7 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 			Description: "Returns the authorizations in force that end today or within `withinDays`, earliest end first, and " +
 				"their renewals. A renewal is another active authorization for the same patient and service that begins no later " +
 				"than the day after the end, and ends later. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint: httpx.HandleTable(s.handleExpiring),
+			Eventual: true, Endpoint: httpx.HandleTable(s.handleExpiring),
 		},
 		{
 			Method: http.MethodGet, Path: "/reports/at-risk",
@@ -46,7 +46,7 @@ func (s *ReportService) reportRoutes() []httpx.Route {
 			Description: "Returns the authorizations in force with at least 80 %, 90 % or 100 % of their units used or " +
 				"scheduled, and the under-used ones: at least half of the days have elapsed, and `pacePercent` is below 80. " +
 				"Sorted by end date, earliest first. JSON, or CSV with `Accept: text/csv` or `format=csv`.",
-			Endpoint: httpx.HandleTable(s.handleAtRisk),
+			Eventual: true, Endpoint: httpx.HandleTable(s.handleAtRisk),
 		},
 	}
 }

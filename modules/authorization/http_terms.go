@@ -32,7 +32,7 @@ func (s *TermsService) termsRoutes() []httpx.Route {
 			Description: "Returns authorizations with their current balances, in the order of creation unless `sort` is " +
 				"given. The status is computed: an ACTIVE authorization has begun, has not ended and has units left.",
 			Reads:    "authorization",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleList),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id",

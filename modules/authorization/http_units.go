@@ -86,7 +86,7 @@ func (s *UnitService) ledgerRoutes() []httpx.Route {
 			Description: "Returns open and closed reservations, in the order of creation.",
 			Refusals:    []*fault.Error{ErrNotFound},
 			Reads:       "authorization",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleReservations),
+			Eventual:    true, Endpoint: httpx.Handle(http.StatusOK, s.handleReservations),
 		},
 		{
 			Method: http.MethodGet, Path: "/authorizations/:id/entries",
@@ -96,7 +96,7 @@ func (s *UnitService) ledgerRoutes() []httpx.Route {
 				"carries the hash of the previous entry, so changes that bypass the program can be detected.",
 			Refusals: []*fault.Error{ErrNotFound},
 			Reads:    "authorization",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleEntries),
 		},
 	}
 }
@@ -274,21 +274,10 @@ type previewRequest struct {
 type previewAnswer struct {
 	Allowed bool `json:"allowed"` // Whether the operation would be accepted.
 	// The error that the operation would return. Null if it would be accepted.
-	Refusal       *refusalBody `json:"refusal"`
-	Authorization Body         `json:"authorization"` // The authorization after the operation.
-	ConsumedUnits int          `json:"consumedUnits"`
-	MissingUnits  int          `json:"missingUnits"`
-}
-
-// refusalBody has the error that the operation would return.
-type refusalBody struct {
-	Code    string `json:"code"`    // The code of the error.
-	Detail  string `json:"detail"`  // The text for people.
-	Details any    `json:"details"` // The members that a problem document of this code adds, or null.
-}
-
-func refusalBodyOf(r *fault.Error) *refusalBody {
-	return &refusalBody{r.Code(), r.Error(), r.Details()}
+	Refusal       *fault.Reason `json:"refusal"`
+	Authorization Body          `json:"authorization"` // The authorization after the operation.
+	ConsumedUnits int           `json:"consumedUnits"`
+	MissingUnits  int           `json:"missingUnits"`
 }
 
 func (s *UnitService) handlePreview(ctx context.Context, in previewRequest) (previewAnswer, error) {
@@ -301,7 +290,7 @@ func (s *UnitService) handlePreview(ctx context.Context, in previewRequest) (pre
 		MissingUnits: outcome.Missing,
 	}
 	if r := outcome.Refusal; r != nil {
-		answer.Refusal = refusalBodyOf(r)
+		answer.Refusal = new(r.Reason())
 	}
 	return answer, nil
 }

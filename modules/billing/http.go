@@ -26,7 +26,7 @@ func (s *Service) Routes() []httpx.Route {
 				"and a missing field is named. `READY` lines are taken by the next export. An exported line is `SUPERSEDED` " +
 				"when a session of its claim has a newer version: the claim must then be replaced or voided as a whole. Lines of " +
 				"retracted exports are `RETRACTED`.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleLines),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleLines),
 		},
 		{
 			Method: http.MethodGet, Path: "/billing/reconciliation", Permission: permission.BillingRead,
@@ -34,7 +34,7 @@ func (s *Service) Routes() []httpx.Route {
 			Description: "The units that the ledger counts as consumed on the service dates `from` to `to`, and where they are: " +
 				"on exported, ready or blocked lines, or consumed without a session. `agrees` is false if a unit is missing or " +
 				"counted twice. Authorizations that do not agree come first.",
-			Endpoint: httpx.Handle(http.StatusOK, s.handleReconciliation),
+			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleReconciliation),
 		},
 	}, s.exportRoutes()...)
 }
@@ -54,7 +54,7 @@ func (s *Service) exportRoutes() []httpx.Route {
 			Method: http.MethodGet, Path: "/billing/exports", Permission: permission.BillingRead,
 			Name: "listBillingExports", Summary: "List exports",
 			Description: "All exports, or the exports of one payer, the newest first, with the SHA-256 of their files.",
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleExports),
+			Eventual:    true, Endpoint: httpx.Handle(http.StatusOK, s.handleExports),
 		},
 		{
 			Method: http.MethodGet, Path: "/billing/exports/:id", Permission: permission.BillingRead,
@@ -68,7 +68,7 @@ func (s *Service) exportRoutes() []httpx.Route {
 			Reads: subjectClaim, Name: "listBillingClaims", Summary: "List the claims of an export",
 			Description: "All claims of an export in the order of its files, with their lines.",
 			Refusals:    []*fault.Error{ErrExportNotFound},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleClaims),
+			Eventual:    true, Endpoint: httpx.Handle(http.StatusOK, s.handleClaims),
 		},
 		{
 			Method: http.MethodPost, Path: "/billing/exports/:id/retract", Permission: permission.BillingExport,

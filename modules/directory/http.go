@@ -31,6 +31,7 @@ func (s *Service) Routes() []httpx.Route {
 	}
 	for i, r := range all {
 		all[i].RecordScopes = owners[r.Permission].Scopes()
+		all[i].Eventual = r.Method == http.MethodGet && r.Endpoint.Takes("cursor")
 	}
 	return all
 }

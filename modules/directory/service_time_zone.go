@@ -16,7 +16,8 @@ import (
 // for 30 seconds, or until this process changes it. It needs no caller in the context. It joins
 // the transaction of the context, or opens its own. The error is [ErrOrganizationNotFound].
 func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time.Location, error) {
-	return s.zones.Get(organizationID, s.clock(), func() (*time.Location, error) {
+	ctx = db.FromPrimary(ctx)
+	read := func() (*time.Location, error) {
 		found, err := db.Snapshot(ctx, s.database, "organization.time-zone", func(ctx context.Context) (Organization, error) {
 			return s.organization(ctx, organizationID)
 		})
@@ -28,7 +29,11 @@ func (s *Service) TimeZone(ctx context.Context, organizationID uuid.UUID) (*time
 			return nil, fmt.Errorf("the time zone of organization %s: %w", organizationID, err)
 		}
 		return zone, nil
-	})
+	}
+	if db.OnStandby(ctx) {
+		return read()
+	}
+	return s.zones.Get(organizationID, s.clock(), read)
 }
 
 // ForgetTimeZone removes the organization's time zone from the cache, because it has changed.

@@ -19,6 +19,7 @@ type attempt struct {
 	inDoubt bool            // see [InDoubt]
 	at      phase           // phase reached so far
 	links   Links           // see [DB.WithLinks]
+	standby bool            // the server is a standby; see [OnStandby]
 	caller  context.Context // the caller's context; ends no later than that of the transaction
 
 	connection *sql.Conn        // connection of the transaction

@@ -26,6 +26,7 @@ type Config struct {
 	// ExecMode is how pgx sends statements: "cache_statement" (or "", its default), or
 	// "exec" or "cache_describe" for transaction-mode poolers.
 	ExecMode  string
+	Standby   StandbyConfig
 	SlowQuery time.Duration // statements that take longer are logged, without values; 0: none
 	Logger    logrus.FieldLogger
 	Observers []Observer
@@ -43,6 +44,8 @@ type DB struct {
 	unanswered *unansweredCommits
 	renewed    *atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
 	links      Links         // see [DB.WithLinks]
+	standby    *standby      // nil: the primary answers all reads
+	ofStandby  bool          // its server is a standby
 }
 
 // execModes are the supported ways of sending statements. The simple protocol is
@@ -73,33 +76,52 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.MaxConns < 1 {
 		return nil, fmt.Errorf("db: a pool needs at least 1 connection, not %d", c.MaxConns)
 	}
-	metrics := NewMetrics()
+	d, err := newDB(ctx, c, NewMetrics(), poolOptions{mode: mode, cancelDelay: time.Second})
+	if err != nil {
+		return nil, err
+	}
+	if err = d.Ping(ctx); err == nil && c.Standby.URL != "" {
+		d.standby, err = openStandby(ctx, c, mode, d)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// poolOptions are what differs between the pools of a primary and of a standby.
+type poolOptions struct {
+	mode        pgx.QueryExecMode
+	cancelDelay time.Duration                                // how long the server may take to confirm a cancellation
+	admit       func(ctx context.Context, c *pgx.Conn) error // checks a standby's connection before a transaction begins
+}
+
+// newDB returns a DB whose server has not been asked for anything yet.
+func newDB(ctx context.Context, c Config, metrics *Metrics, o poolOptions) (*DB, error) {
 	unanswered := &unansweredCommits{
-		limit: max(1, c.MaxConns/2), health: metrics.health,
+		limit: max(1, c.MaxConns/2), health: metrics.health, cancelDelay: o.cancelDelay,
 		conns: map[*serverConn]struct{}{},
 	}
-	pool, err := openPool(ctx, c, mode, unanswered)
+	pool, err := openPool(ctx, c, o, unanswered)
 	if err != nil {
 		return nil, err
 	}
 	log := queryLog{logger: c.Logger, slow: c.SlowQuery}
 	d := &DB{
-		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health}),
-		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64),
+		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health, o.admit}),
+		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64), ofStandby: o.admit != nil,
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.sql}), &gorm.Config{
 		SkipDefaultTransaction:   true,
 		DisableNestedTransaction: true,
-		DisableAutomaticPing:     true, // its ping has no context; see Ping below
+		DisableAutomaticPing:     true, // its ping has no context; see [DB.Ping]
 		TranslateError:           true,
 		PrepareStmt:              false, // deadlocks with a bounded pool; pgx caches statements itself
 		Logger:                   log,
 	})
-	if err == nil {
-		err = d.Ping(ctx)
-	}
 	if err != nil {
 		d.Close()
 		return nil, err
@@ -114,20 +136,20 @@ const maxUnpinged = time.Minute
 const connectTimeout = 5 * time.Second
 
 func openPool(
-	ctx context.Context, c Config, mode pgx.QueryExecMode, unanswered *unansweredCommits,
+	ctx context.Context, c Config, o poolOptions, unanswered *unansweredCommits,
 ) (*pgxpool.Pool, error) {
 	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
 		return nil, errURL
 	}
 	settings.MaxConns = int32(c.MaxConns) //nolint:gosec // checked by configuration
-	settings.ConnConfig.DefaultQueryExecMode = mode
+	settings.ConnConfig.DefaultQueryExecMode = o.mode
 	settings.ConnConfig.Tracer = tracer{}
 	if settings.ConnConfig.RuntimeParams["application_name"] == "" {
 		settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	}
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	if mode == pgx.QueryExecModeCacheStatement {
+	if o.mode == pgx.QueryExecModeCacheStatement {
 		// Without a better index, a small table is scanned. SSI then locks the whole
 		// table, and transactions on different rows abort each other. Poolers in
 		// transaction mode reject the parameter; there it is set for the role.
@@ -144,7 +166,9 @@ func openPool(
 	settings.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 		return p.IdleDuration > maxUnpinged || retried(ctx)
 	}
-	settings.AfterRelease = isWritable
+	if o.admit == nil {
+		settings.AfterRelease = isWritable
+	}
 	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections use serverConn.dial
 	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		unanswered.instrument(c)
@@ -194,6 +218,9 @@ func (d *DB) replaceConnections() {
 
 // Close closes all connections, including connections with an unanswered COMMIT.
 func (d *DB) Close() {
+	if d.standby != nil {
+		d.standby.close()
+	}
 	d.unanswered.close()
 	_ = d.sql.Close() // closes nothing by itself: the pool owns the connections
 	d.pool.Close()

@@ -137,6 +137,9 @@ func run[T any](ctx context.Context, d *DB, u unit, fn func(context.Context) (T,
 
 // run runs the body until it is committed, refused or given up.
 func (d *DB) run(ctx context.Context, u unit, body func(context.Context) error) error {
+	if r := readsIn(ctx); r != nil && u.readOnly && d.readFromStandby(ctx, r, u, body) {
+		return nil
+	}
 	r := retrier{
 		policy: d.policy, operation: u.operation, observer: d.observers, started: time.Now(),
 		random: rand.Float64,
@@ -183,6 +186,7 @@ func (d *DB) attempt(
 ) (*attempt, error) {
 	a := &attempt{
 		unit: u, number: number, inDoubt: inDoubt, at: beginPhase, caller: ctx, links: d.links, tenancy: tenancyOf(ctx, u),
+		standby: d.ofStandby,
 	}
 	defer a.end()
 	ctx = context.WithValue(ctx, attemptKey{}, a)

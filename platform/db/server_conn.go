@@ -96,7 +96,7 @@ func (u *unansweredCommits) instrument(c *pgx.ConnConfig) {
 		p.CustomData()[serverConnKey] = s
 		// A statement whose context ends is cancelled at the server, and the connection is kept;
 		// pgx's default destroys it.
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: p, DeadlineDelay: time.Second}
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: p, DeadlineDelay: u.cancelDelay}
 	}
 }
 
@@ -195,6 +195,8 @@ func (s *serverConn) close() { _ = s.server.Conn().Close() } // the error does n
 type unansweredCommits struct {
 	limit  int // maximum number of connections, so that others can still read
 	health *health
+	// cancelDelay is how long the server may take to confirm the cancellation of a statement. Then the connection breaks.
+	cancelDelay time.Duration
 
 	mu     sync.Mutex
 	conns  map[*serverConn]struct{}

@@ -132,6 +132,7 @@ type connector struct {
 	driver.Connector
 	log    queryLog
 	health *health
+	admit  func(ctx context.Context, c *pgx.Conn) error // see [poolOptions]; may be nil
 }
 
 // Connect implements driver.Connector.
@@ -143,7 +144,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	stdlibConn := connected.(*stdlib.Conn)
-	return connection{stdlibConn, c.log, c.health, serverConnOf(stdlibConn.Conn())}, nil
+	return connection{stdlibConn, c.log, c.health, serverConnOf(stdlibConn.Conn()), c.admit}, nil
 }
 
 // connection is the driver's, with a different begin and end of transactions.
@@ -152,6 +153,7 @@ type connection struct {
 	log    queryLog
 	health *health
 	server *serverConn
+	admit  func(ctx context.Context, c *pgx.Conn) error
 }
 
 // Close implements driver.Conn: it returns the connection to the pool once no COMMIT is running on
@@ -174,6 +176,11 @@ func (c connection) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	}
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
+	}
+	if c.admit != nil {
+		if err := c.admit(a.caller, c.Conn.Conn()); err != nil {
+			return nil, err
+		}
 	}
 	if !o.ReadOnly {
 		switch writable, err := askWritable(ctx, c.Conn.Conn()); {

@@ -55,6 +55,8 @@ type Error struct {
 	cause   error
 
 	alternatives any
+
+	isReason, listsReasons bool
 }
 
 var defined []*Error
@@ -98,6 +100,26 @@ func (e *Error) Carries() any { return e.carries }
 // Advice returns what a client should do about the error, beyond what its kind implies.
 func (e *Error) Advice() string { return e.advice }
 
+// AsReason marks an error that occurs as a [Reason], for generated documents, and returns e. Call it in
+// the definition only.
+func (e *Error) AsReason() *Error {
+	e.isReason = true
+	return e
+}
+
+// ListingReasons is [Error.AsReason] for an error that also lists all broken rules and offers
+// alternatives. Call it in the definition only.
+func (e *Error) ListingReasons() *Error {
+	e.listsReasons = true
+	return e.AsReason()
+}
+
+// IsReason reports whether the error occurs as a [Reason].
+func (e *Error) IsReason() bool { return e.isReason }
+
+// ListsReasons reports whether the error can have [Error.Reasons] and [Error.Alternatives].
+func (e *Error) ListsReasons() bool { return e.listsReasons }
+
 // ByCode returns the error defined with the code.
 func ByCode(code string) (*Error, bool) {
 	for _, e := range defined {
@@ -118,7 +140,7 @@ func (e *Error) With(details any, format string, args ...any) *Error {
 	return &c
 }
 
-// Reason is one of the rules that a refused request breaks.
+// Reason is a rule that a request breaks. It is one of several, or that of a part of the request.
 type Reason struct {
 	Code    string `json:"code"`    // The code of the broken rule.
 	Detail  string `json:"detail"`  // The text for people.
@@ -131,10 +153,13 @@ func (e *Error) Among(all []*Error) *Error {
 	c := *e
 	c.reasons = make([]Reason, len(all))
 	for i, each := range all {
-		c.reasons[i] = Reason{each.code, each.text, each.details}
+		c.reasons[i] = each.Reason()
 	}
 	return &c
 }
+
+// Reason returns e as a list of reasons contains it.
+func (e *Error) Reason() Reason { return Reason{e.code, e.text, e.details} }
 
 // Reasons returns the reasons set by [Error.Among], or nil.
 func (e *Error) Reasons() []Reason { return e.reasons }
@@ -193,6 +218,10 @@ type Field struct {
 	Field   string `json:"field"`   // The path of the field, such as `patients[0].units`.
 	Code    string `json:"code"`    // The broken rule, such as `required`.
 	Message string `json:"message"` // The text for people; it continues a sentence that begins with the field.
+	// The known names, for a field or parameter that is unknown.
+	Known []string `json:"known,omitempty"`
+	// The known name that was probably meant.
+	Nearest *string `json:"nearest,omitempty"`
 }
 
 // FormatError is the error of a type that parses itself: it says what the value must be, as

@@ -125,17 +125,18 @@ func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	switch {
 	case len(unknown) > 0:
 		return ErrMalformed.With(unknownParameters{append(unknown, r.fieldErrors...)},
-			"Unknown query parameter: %s.", names(unknown))
+			"Unknown query parameter: %s.", suggested(unknown))
 	case len(r.fieldErrors) > 0:
 		return fault.InvalidFields(r.fieldErrors...)
 	}
 	return b.requireVisible(request.Context(), v)
 }
 
-func names(fields []fault.Field) string {
+// suggested lists unknown fields, each with the name that was probably meant.
+func suggested(fields []fault.Field) string {
 	all := make([]string, len(fields))
 	for i, f := range fields {
-		all[i] = f.Field
+		all[i] = f.Field + strings.TrimPrefix(f.Message, unknownText)
 	}
 	return strings.Join(all, ", ")
 }
@@ -154,10 +155,8 @@ func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []f
 	}
 	for name := range given {
 		if _, ok := b.queries[name]; !ok && !b.anyQuery {
-			unknown = append(unknown, fault.Field{
-				Field: shortened(strings.ToValidUTF8(name, "?")), Code: "unknown",
-				Message: unknownText,
-			})
+			valid := strings.ToValidUTF8(name, "?")
+			unknown = append(unknown, unknownField(shortened(valid), valid, b.plan.namesFrom("query")))
 		}
 	}
 	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })

@@ -53,8 +53,12 @@ type decoder struct {
 }
 
 func (d *decoder) fail(code, message string) {
-	if len(d.fieldErrors) < maxFieldErrors {
-		d.fieldErrors = append(d.fieldErrors, fault.Field{Field: string(d.path), Code: code, Message: message})
+	d.failWith(fault.Field{Field: string(d.path), Code: code, Message: message})
+}
+
+func (d *decoder) failWith(f fault.Field) {
+	if !d.full() {
+		d.fieldErrors = append(d.fieldErrors, f)
 	}
 }
 
@@ -123,7 +127,8 @@ func (d *decoder) object(s *plan, v reflect.Value) {
 		if !ok {
 			text, _ := textOf(name)
 			outer := d.enter(shortened(text))
-			d.refuse("unknown", unknownText)
+			d.failWith(unknownField(string(d.path), text, s.namesFrom("json")))
+			d.body.skip()
 			d.leave(outer)
 			return !d.full()
 		}

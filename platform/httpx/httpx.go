@@ -71,6 +71,9 @@ type Route struct {
 	RecordScopes identity.Scope
 	// Enrolling admits callers who must set up a second factor first.
 	Enrolling bool
+	// Eventual accepts consistency=eventual: a standby may answer, with the state of a few seconds ago. The app reads
+	// the parameter, so that the endpoint does not have it.
+	Eventual bool
 	// Reads names the patient data that the answer shows, such as "authorization". The
 	// access is recorded before the answer is sent. An operation whose answer has a
 	// patientId must set it, or mounting fails.

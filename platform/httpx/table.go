@@ -19,6 +19,9 @@ const MaxTableRows = 10_000
 // for it.
 const HeaderNextCursor = "Next-Cursor"
 
+// HeaderReadFrom names the server that has answered a request with consistency=eventual.
+const HeaderReadFrom = "Read-From"
+
 // mediaCSV is the type of a table by RFC 4180 and RFC 7111.
 const mediaCSV = "text/csv"
 

@@ -28,6 +28,8 @@ type Document struct {
 	Status func(*fault.Error) int
 	// Problem is the struct of a problem document, without the details of an error.
 	Problem reflect.Type
+	// Reasons is the struct of the further members of problem documents that list all broken rules.
+	Reasons reflect.Type
 	// Events maps the type of each published event to the struct of its data. Event is
 	// the struct around it, with the members type and data. Opening is the struct of the
 	// first event of a stream.
@@ -165,6 +167,14 @@ func (b *builder) parameters(o Operation) []Object {
 		}
 		all = append(all, b.parameter(o, f))
 	}
+	if o.Eventual {
+		all = append(all, Object{
+			{"name", "consistency"},
+			{"in", "query"},
+			{"description", sharedParameters["consistency"]},
+			{"schema", Object{{"type", "string"}, {"enum", []string{"strong", "eventual"}}}},
+		})
+	}
 	hasKey := slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" })
 	if o.TakesKey() && !hasKey {
 		all = append(all, Object{
@@ -192,6 +202,9 @@ var sharedParameters = map[string]string{
 		"operation.",
 	"Break-Glass": "The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may " +
 		"then also read the records of the grant's patient. The access is recorded.",
+	"consistency": "The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, " +
+		"which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows " +
+		"everything that was accepted before the request.",
 	"If-Match": "The `ETag` of the version to change. If the record has changed since, the answer is 412.",
 	"limit":    "The maximum number of items per page. The default is 20.",
 	"cursor":   "The `nextCursor` of the previous page. All filters must be the same.",

@@ -36,6 +36,10 @@ func (b *builder) responses(o Operation) Object {
 func (b *builder) success(o Operation) Object {
 	headers := Object{{"X-Request-Id", header("The id of this request, for support questions.")}}
 	out := o.Endpoint.Out
+	if o.Eventual {
+		headers.Set(httpx.HeaderReadFrom, header("Only with `consistency=eventual`: `standby;lag=0.4` if a standby has "+
+			"answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason."))
+	}
 	if out.Implements(reflect.TypeFor[httpx.Versioned]()) {
 		headers.Set("ETag", header("The version of the record, for `If-Match`."))
 	}
@@ -259,6 +263,10 @@ func (b *builder) problem(f *fault.Error) string {
 	if details := f.Carries(); details != nil {
 		var also Object
 		also, required = b.schemas.members(reflect.TypeOf(details), given)
+		properties = append(properties, also...)
+	}
+	if f.ListsReasons() {
+		also, _ := b.schemas.members(b.Reasons, given)
 		properties = append(properties, also...)
 	}
 	own.Set("properties", properties)

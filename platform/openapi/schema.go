@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/calendar"
+	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/patch"
 )
@@ -95,6 +96,7 @@ var (
 	typeRaw     = reflect.TypeFor[json.RawMessage]()
 	typeSecret  = reflect.TypeFor[httpx.Secret]()
 	typeSecrets = reflect.TypeFor[httpx.Secrets]()
+	typeReason  = reflect.TypeFor[fault.Reason]()
 	typeText    = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
 	isPatch     = reflect.TypeFor[patch.Checker]()
 	isSchemer   = reflect.TypeFor[JSONSchemer]()
@@ -113,6 +115,8 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"type", "string"}}, true
 	case t == typeSecrets:
 		return Object{{"type", "array"}, {"items", Object{{"type", "string"}}}}, true
+	case t == typeReason:
+		return Object{{"$ref", s.name(t, "", func() any { return s.reason() })}}, false
 	case t == typeRaw || t.Kind() == reflect.Interface:
 		return Object{}, false
 	case (d == sent || t.Kind() != reflect.Struct) && t.Implements(isSchemer):
@@ -144,6 +148,48 @@ func (s *schemas) of(t reflect.Type, d direction) (schema Object, nullable bool)
 		return Object{{"$ref", s.structure(t, d)}}, false
 	}
 	return s.plain(t, d), false
+}
+
+// reason is the schema of [fault.Reason]: for each error that occurs as a reason, its code with the details of that
+// error.
+func (s *schemas) reason() Object {
+	var each []Object
+	mapping := Object{}
+	for _, f := range fault.All() {
+		if !f.IsReason() {
+			continue
+		}
+		name := joined(f.Code(), "-") + "Reason"
+		s.types[name] = typeReason
+		s.named.Set(name, s.reasonOf(f))
+		ref := "#/components/schemas/" + name
+		each = append(each, Object{{"$ref", ref}})
+		mapping.Set(f.Code(), ref)
+	}
+	return Object{
+		{"description", s.describe(typeReason)},
+		{"oneOf", each},
+		{"discriminator", Object{{"propertyName", "code"}, {"mapping", mapping}}},
+	}
+}
+
+func (s *schemas) reasonOf(f *fault.Error) Object {
+	properties, required := s.members(typeReason, given)
+	for i := range properties {
+		switch properties[i].name {
+		case "code":
+			properties[i].value = Object{{"type", "string"}, {"const", f.Code()}}
+		case "details":
+			properties[i].value = Object{{"type", "null"}}
+			if details := f.Carries(); details != nil {
+				properties[i].value = s.objectWith("The members that a problem document of this code adds.", reflect.TypeOf(details), given)
+			}
+		}
+	}
+	return Object{
+		{"type", "object"}, {"description", f.Title()}, {"properties", properties}, {"required", required},
+		{"additionalProperties", false},
+	}
 }
 
 func (s *schemas) plain(t reflect.Type, d direction) Object {
@@ -183,9 +229,13 @@ func (s *schemas) structure(t reflect.Type, d direction) string {
 
 // object is the schema of a struct with its description.
 func (s *schemas) object(t reflect.Type, d direction) Object {
+	return s.objectWith(s.describe(t), t, d)
+}
+
+func (s *schemas) objectWith(description string, t reflect.Type, d direction) Object {
 	schema := Object{{"type", "object"}}
-	if text := s.describe(t); text != "" {
-		schema.Set("description", text)
+	if description != "" {
+		schema.Set("description", description)
 	}
 	properties, required := s.members(t, d)
 	schema.Set("properties", properties)

@@ -4621,6 +4621,31 @@ export interface components {
              */
             code: "appointment-transition";
         };
+        /** @description The appointment's status does not allow that. */
+        AppointmentTransitionReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "appointment-transition";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /**
+                 * @description The present status.
+                 * @enum {string}
+                 */
+                from: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+                /**
+                 * @description The requested status.
+                 * @enum {string}
+                 */
+                to: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+                /** @description The statuses to which the present one can change. */
+                allowed: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+            };
+        };
         AssignRequest: {
             /** Format: uuid */
             patientId: string;
@@ -4922,6 +4947,10 @@ export interface components {
              * @enum {string}
              */
             authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -4929,18 +4958,55 @@ export interface components {
              */
             code: "authorization-not-active";
         };
+        /** @description The authorization is not active. */
+        AuthorizationNotActiveReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "authorization-not-active";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                authorizationId: string;
+                /** Format: uuid */
+                patientId: string;
+                /**
+                 * @description The status of the authorization.
+                 * @enum {string}
+                 */
+                authorizationStatus: "PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED";
+            };
+        };
         /** @description Authorization not found. */
         AuthorizationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
             status?: 404;
             /** @constant */
             code?: "authorization-not-found";
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "authorization-not-found";
+        };
+        /** @description Authorization not found. */
+        AuthorizationNotFoundReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "authorization-not-found";
+            /** @description The text for people. */
+            detail: string;
+            details: null;
         };
         /** @description One page of a list. */
         AuthorizationPage: {
@@ -5170,6 +5236,17 @@ export interface components {
              */
             code: "books-damaged";
         };
+        /** @description This authorization's unit counts are inconsistent. No units can be booked on it until they are repaired. */
+        BooksDamagedReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "books-damaged";
+            /** @description The text for people. */
+            detail: string;
+            details: null;
+        };
         /** @description The two proofs that the caller is the user. */
         BothFactors: {
             /** @description The caller's password. */
@@ -5251,7 +5328,7 @@ export interface components {
             /** @description The number of units that are neither reserved nor available. */
             missingUnits?: number;
             /** @description The error of a refused operation. */
-            refusal?: components["schemas"]["Refusal"];
+            refusal?: components["schemas"]["Reason"];
         };
         /** @description Calendar feed not found. */
         CalendarFeedNotFoundProblem: components["schemas"]["Problem"] & {
@@ -5314,12 +5391,56 @@ export interface components {
             requested: number;
             /** @description The number of units above the limit. */
             missing: number;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "cap-exceeded";
+        };
+        /** @description The booking would exceed a cap of the authorization. */
+        CapExceededReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "cap-exceeded";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                authorizationId: string;
+                /** Format: uuid */
+                patientId: string;
+                /**
+                 * @description The period of the cap.
+                 * @enum {string}
+                 */
+                cap: "DAY" | "WEEK" | "MONTH" | "TOTAL";
+                /**
+                 * Format: date
+                 * @description The first day of the period.
+                 */
+                periodStart: string;
+                /**
+                 * Format: date
+                 * @description The last day of the period.
+                 */
+                periodEnd: string;
+                /** @description The number of units that the cap allows. */
+                limit: number;
+                /** @description The number of units that are booked in the period. */
+                booked: number;
+                /** @description The number of requested units. */
+                requested: number;
+                /** @description The number of units above the limit. */
+                missing: number;
+            };
         };
         /** @description A cap in API requests. */
         CapRequest: {
@@ -5816,12 +5937,38 @@ export interface components {
             serviceDate: string;
             /** @description The qualifications of which the practitioner needs one. */
             required: string[];
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "credential-missing";
+        };
+        /** @description The practitioner has none of the credentials that the service requires. */
+        CredentialMissingReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "credential-missing";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                practitionerId: string;
+                /**
+                 * Format: date
+                 * @description The date of the service, in the organization's time zone.
+                 */
+                serviceDate: string;
+                /** @description The qualifications of which the practitioner needs one. */
+                required: string[];
+            };
         };
         /** @description The database is blocked by another change. Nothing has been changed; try again in a few seconds. */
         DatabaseBusyProblem: components["schemas"]["Problem"] & {
@@ -6586,6 +6733,10 @@ export interface components {
             code: string;
             /** @description The text for people; it continues a sentence that begins with the field. */
             message: string;
+            /** @description The known names, for a field or parameter that is unknown. */
+            known?: string[];
+            /** @description The known name that was probably meant. */
+            nearest?: string;
         };
         /** @description A file of an export. */
         File: {
@@ -6809,6 +6960,21 @@ export interface components {
              */
             code: "group-appointment";
         };
+        /** @description The appointment has several patients and cannot be cancelled because of one of them. */
+        GroupAppointmentReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "group-appointment";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                appointmentId: string;
+            };
+        };
         /** @description A patient whose records a user may see, as the patient or as a guardian. */
         Guardianship: {
             /** Format: uuid */
@@ -7028,6 +7194,23 @@ export interface components {
              */
             code: "insufficient-reserved-units";
         };
+        /** @description The request releases more units than are reserved. */
+        InsufficientReservedUnitsReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "insufficient-reserved-units";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** @description The number of reserved units. */
+                reserved: number;
+                /** @description The number of requested units. */
+                requested: number;
+            };
+        };
         /** @description The authorization does not have enough units available. */
         InsufficientUnitsProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7042,12 +7225,37 @@ export interface components {
             available: number;
             /** @description The number of requested units. */
             requested: number;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "insufficient-units";
+        };
+        /** @description The authorization does not have enough units available. */
+        InsufficientUnitsReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "insufficient-units";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                authorizationId: string;
+                /** Format: uuid */
+                patientId: string;
+                /** @description The number of available units. */
+                available: number;
+                /** @description The number of requested units. */
+                requested: number;
+            };
         };
         /** @description A patient's coverage by a payer. */
         Insurance: {
@@ -8576,12 +8784,48 @@ export interface components {
              * @description The last day.
              */
             endDate: string;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "outside-authorization-dates";
+        };
+        /** @description The service date is outside the authorization's dates. */
+        OutsideAuthorizationDatesReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "outside-authorization-dates";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                authorizationId: string;
+                /** Format: uuid */
+                patientId: string;
+                /**
+                 * Format: date
+                 * @description The date of the service, in the organization's time zone.
+                 */
+                serviceDate: string;
+                /**
+                 * Format: date
+                 * @description The first day.
+                 */
+                startDate: string;
+                /**
+                 * Format: date
+                 * @description The last day.
+                 */
+                endDate: string;
+            };
         };
         /** @description Ask another administrator to change your own e-mail address. */
         OwnEmailProblem: components["schemas"]["Problem"] & {
@@ -8774,12 +9018,43 @@ export interface components {
              * @description The end.
              */
             endTime: string;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "patient-overlap";
+        };
+        /** @description The patient has another appointment at that time, and the two services cannot run together. */
+        PatientOverlapReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "patient-overlap";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                patientId: string;
+                /** Format: uuid */
+                appointmentId: string;
+                /**
+                 * Format: date-time
+                 * @description The start.
+                 */
+                startTime: string;
+                /**
+                 * Format: date-time
+                 * @description The end.
+                 */
+                endTime: string;
+            };
         };
         /** @description One page of a list. */
         PatientPage: {
@@ -9079,12 +9354,31 @@ export interface components {
             code?: "practitioner-inactive";
             /** Format: uuid */
             practitionerId: string;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "practitioner-inactive";
+        };
+        /** @description The practitioner is not active. */
+        PractitionerInactiveReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-inactive";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                practitionerId: string;
+            };
         };
         /** @description Practitioner not found. */
         PractitionerNotFoundProblem: components["schemas"]["Problem"] & {
@@ -9113,12 +9407,43 @@ export interface components {
              * @description The end.
              */
             endTime: string;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
         } & {
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             code: "practitioner-overlap";
+        };
+        /** @description The practitioner has another appointment at that time. */
+        PractitionerOverlapReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-overlap";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                practitionerId: string;
+                /** Format: uuid */
+                appointmentId: string;
+                /**
+                 * Format: date-time
+                 * @description The start.
+                 */
+                startTime: string;
+                /**
+                 * Format: date-time
+                 * @description The end.
+                 */
+                endTime: string;
+            };
         };
         /** @description One page of a list. */
         PractitionerPage: {
@@ -9131,7 +9456,7 @@ export interface components {
             /** @description Whether the operation would be accepted. */
             allowed: boolean;
             /** @description The error that the operation would return. Null if it would be accepted. */
-            refusal: components["schemas"]["Refusal"] | null;
+            refusal: components["schemas"]["Reason"] | null;
             /** @description The authorization after the operation. */
             authorization: components["schemas"]["Authorization"];
             /** @description The number of consumed units. */
@@ -9255,7 +9580,7 @@ export interface components {
         };
         /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
         Problem: {
-            /** @description A URN that ends with the code. */
+            /** @description The address of a page about the code, on this server. */
             type: string;
             /** @description The text that all errors of this code share. */
             title: string;
@@ -9269,10 +9594,6 @@ export interface components {
             code: string;
             /** @description The id of the request, for support questions. */
             requestId: string;
-            /** @description All rules that the request breaks, if several were checked. The first one belongs to the code. */
-            reasons?: components["schemas"]["Reason"][];
-            /** @description The requests that would be accepted instead: other times, other authorizations. */
-            alternatives?: components["schemas"]["Alternatives"];
         };
         /** @description An identity provider. */
         Provider: {
@@ -9430,15 +9751,8 @@ export interface components {
             /** @description The member whose value another record has. */
             field: string;
         };
-        /** @description One of the rules that a refused request breaks. */
-        Reason: {
-            /** @description The code of the broken rule. */
-            code: string;
-            /** @description The text for people. */
-            detail: string;
-            /** @description The members that a problem document of this code adds, or null. */
-            details: unknown;
-        };
+        /** @description A rule that a request breaks. It is one of several, or that of a part of the request. */
+        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
         /** @description The balance of an authorization. */
         ReconciledAuthorization: {
             /** Format: uuid */
@@ -9501,15 +9815,6 @@ export interface components {
         RefreshRequest: {
             /** @description The refresh token of the last answer. */
             refreshToken: string;
-        };
-        /** @description Refusal has the error that the operation would return. */
-        Refusal: {
-            /** @description The code of the error. */
-            code: string;
-            /** @description The text for people. */
-            detail: string;
-            /** @description The members that a problem document of this code adds, or null. */
-            details: unknown;
         };
         /** @description An address that gets no mail. */
         RefusedAddress: {
@@ -9641,6 +9946,21 @@ export interface components {
              */
             code: "reservation-belongs-to-appointment";
         };
+        /** @description The reservation belongs to an appointment and can only be settled through it. */
+        ReservationBelongsToAppointmentReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "reservation-belongs-to-appointment";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                appointmentId: string;
+            };
+        };
         /** @description The reservation no longer holds any units. */
         ReservationClosedProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9662,6 +9982,27 @@ export interface components {
              */
             code: "reservation-closed";
         };
+        /** @description The reservation no longer holds any units. */
+        ReservationClosedReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "reservation-closed";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                reservationId: string;
+                /** @description The number of consumed units. */
+                consumedUnits: number;
+                /** @description The number of released units. */
+                releasedUnits: number;
+                /** @description Whether the hold has expired. */
+                expired: boolean;
+            };
+        };
         /** @description Reservation not found on this authorization. */
         ReservationNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -9674,6 +10015,17 @@ export interface components {
              * @enum {string}
              */
             code: "reservation-not-found";
+        };
+        /** @description Reservation not found on this authorization. */
+        ReservationNotFoundReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "reservation-not-found";
+            /** @description The text for people. */
+            detail: string;
+            details: null;
         };
         /** @description One page of a list. */
         ReservationPage: {
@@ -13258,6 +13610,7 @@ export type AppointmentReopenedEvent = components['schemas']['AppointmentReopene
 export type AppointmentRescheduledEvent = components['schemas']['AppointmentRescheduledEvent'];
 export type AppointmentStartedEvent = components['schemas']['AppointmentStartedEvent'];
 export type AppointmentTransitionProblem = components['schemas']['AppointmentTransitionProblem'];
+export type AppointmentTransitionReason = components['schemas']['AppointmentTransitionReason'];
 export type AssignRequest = components['schemas']['AssignRequest'];
 export type Assignment = components['schemas']['Assignment'];
 export type AssignmentNotFoundProblem = components['schemas']['AssignmentNotFoundProblem'];
@@ -13272,7 +13625,9 @@ export type Authorization = components['schemas']['Authorization'];
 export type AuthorizationBalanceEvent = components['schemas']['AuthorizationBalanceEvent'];
 export type AuthorizationHasHistoryProblem = components['schemas']['AuthorizationHasHistoryProblem'];
 export type AuthorizationNotActiveProblem = components['schemas']['AuthorizationNotActiveProblem'];
+export type AuthorizationNotActiveReason = components['schemas']['AuthorizationNotActiveReason'];
 export type AuthorizationNotFoundProblem = components['schemas']['AuthorizationNotFoundProblem'];
+export type AuthorizationNotFoundReason = components['schemas']['AuthorizationNotFoundReason'];
 export type AuthorizationPage = components['schemas']['AuthorizationPage'];
 export type Availability = components['schemas']['Availability'];
 export type AvailabilityPractitionerNotFoundProblem = components['schemas']['AvailabilityPractitionerNotFoundProblem'];
@@ -13288,6 +13643,7 @@ export type BookRequest = components['schemas']['BookRequest'];
 export type BookedPatientRequest = components['schemas']['BookedPatientRequest'];
 export type BookingsStrandedProblem = components['schemas']['BookingsStrandedProblem'];
 export type BooksDamagedProblem = components['schemas']['BooksDamagedProblem'];
+export type BooksDamagedReason = components['schemas']['BooksDamagedReason'];
 export type BothFactors = components['schemas']['BothFactors'];
 export type BulkAnswer = components['schemas']['BulkAnswer'];
 export type BulkItemInput = components['schemas']['BulkItemInput'];
@@ -13299,6 +13655,7 @@ export type CalendarOwnerNotFoundProblem = components['schemas']['CalendarOwnerN
 export type CancelRequest = components['schemas']['CancelRequest'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
+export type CapExceededReason = components['schemas']['CapExceededReason'];
 export type CapRequest = components['schemas']['CapRequest'];
 export type Caseload = components['schemas']['Caseload'];
 export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerNotFoundProblem'];
@@ -13334,6 +13691,7 @@ export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizat
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
 export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
+export type CredentialMissingReason = components['schemas']['CredentialMissingReason'];
 export type DatabaseBusyProblem = components['schemas']['DatabaseBusyProblem'];
 export type DatabaseFullProblem = components['schemas']['DatabaseFullProblem'];
 export type DatabaseReadOnlyProblem = components['schemas']['DatabaseReadOnlyProblem'];
@@ -13390,6 +13748,7 @@ export type Grant = components['schemas']['Grant'];
 export type GrantChange = components['schemas']['GrantChange'];
 export type GrantPage = components['schemas']['GrantPage'];
 export type GroupAppointmentProblem = components['schemas']['GroupAppointmentProblem'];
+export type GroupAppointmentReason = components['schemas']['GroupAppointmentReason'];
 export type Guardianship = components['schemas']['Guardianship'];
 export type GuardianshipNotFoundProblem = components['schemas']['GuardianshipNotFoundProblem'];
 export type Head = components['schemas']['Head'];
@@ -13404,7 +13763,9 @@ export type IdentityProviderUnlinkedEvent = components['schemas']['IdentityProvi
 export type Impact = components['schemas']['Impact'];
 export type ImpactRequest = components['schemas']['ImpactRequest'];
 export type InsufficientReservedUnitsProblem = components['schemas']['InsufficientReservedUnitsProblem'];
+export type InsufficientReservedUnitsReason = components['schemas']['InsufficientReservedUnitsReason'];
 export type InsufficientUnitsProblem = components['schemas']['InsufficientUnitsProblem'];
+export type InsufficientUnitsReason = components['schemas']['InsufficientUnitsReason'];
 export type Insurance = components['schemas']['Insurance'];
 export type InsuranceChange = components['schemas']['InsuranceChange'];
 export type InsuranceNotFoundProblem = components['schemas']['InsuranceNotFoundProblem'];
@@ -13494,6 +13855,7 @@ export type OrganizationRequiredProblem = components['schemas']['OrganizationReq
 export type OrganizationToChoose = components['schemas']['OrganizationToChoose'];
 export type OutcomeUnknownProblem = components['schemas']['OutcomeUnknownProblem'];
 export type OutsideAuthorizationDatesProblem = components['schemas']['OutsideAuthorizationDatesProblem'];
+export type OutsideAuthorizationDatesReason = components['schemas']['OutsideAuthorizationDatesReason'];
 export type OwnEmailProblem = components['schemas']['OwnEmailProblem'];
 export type OwnOrganizationProblem = components['schemas']['OwnOrganizationProblem'];
 export type OwnPasswordProblem = components['schemas']['OwnPasswordProblem'];
@@ -13506,6 +13868,7 @@ export type Patient = components['schemas']['Patient'];
 export type PatientChange = components['schemas']['PatientChange'];
 export type PatientNotFoundProblem = components['schemas']['PatientNotFoundProblem'];
 export type PatientOverlapProblem = components['schemas']['PatientOverlapProblem'];
+export type PatientOverlapReason = components['schemas']['PatientOverlapReason'];
 export type PatientPage = components['schemas']['PatientPage'];
 export type PatientSearch = components['schemas']['PatientSearch'];
 export type Payer = components['schemas']['Payer'];
@@ -13523,8 +13886,10 @@ export type Practitioner = components['schemas']['Practitioner'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
 export type PractitionerInactiveProblem = components['schemas']['PractitionerInactiveProblem'];
+export type PractitionerInactiveReason = components['schemas']['PractitionerInactiveReason'];
 export type PractitionerNotFoundProblem = components['schemas']['PractitionerNotFoundProblem'];
 export type PractitionerOverlapProblem = components['schemas']['PractitionerOverlapProblem'];
+export type PractitionerOverlapReason = components['schemas']['PractitionerOverlapReason'];
 export type PractitionerPage = components['schemas']['PractitionerPage'];
 export type PreviewAnswer = components['schemas']['PreviewAnswer'];
 export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmentRequest'];
@@ -13551,7 +13916,6 @@ export type RecoveryCodeRequiredProblem = components['schemas']['RecoveryCodeReq
 export type RecoveryCodes = components['schemas']['RecoveryCodes'];
 export type RefreshRefusedProblem = components['schemas']['RefreshRefusedProblem'];
 export type RefreshRequest = components['schemas']['RefreshRequest'];
-export type Refusal = components['schemas']['Refusal'];
 export type RefusedAddress = components['schemas']['RefusedAddress'];
 export type RefusedAddressNotFoundProblem = components['schemas']['RefusedAddressNotFoundProblem'];
 export type RefusedAddressPage = components['schemas']['RefusedAddressPage'];
@@ -13562,8 +13926,11 @@ export type RequestCancelledProblem = components['schemas']['RequestCancelledPro
 export type RequestResetRequest = components['schemas']['RequestResetRequest'];
 export type Reservation = components['schemas']['Reservation'];
 export type ReservationBelongsToAppointmentProblem = components['schemas']['ReservationBelongsToAppointmentProblem'];
+export type ReservationBelongsToAppointmentReason = components['schemas']['ReservationBelongsToAppointmentReason'];
 export type ReservationClosedProblem = components['schemas']['ReservationClosedProblem'];
+export type ReservationClosedReason = components['schemas']['ReservationClosedReason'];
 export type ReservationNotFoundProblem = components['schemas']['ReservationNotFoundProblem'];
+export type ReservationNotFoundReason = components['schemas']['ReservationNotFoundReason'];
 export type ReservationPage = components['schemas']['ReservationPage'];
 export type ReservationsOutsideDatesProblem = components['schemas']['ReservationsOutsideDatesProblem'];
 export type ReserveAnswer = components['schemas']['ReserveAnswer'];
@@ -13788,6 +14155,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -13800,6 +14169,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14023,6 +14394,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the patients. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14038,6 +14411,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14292,6 +14667,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "lastName" | "-lastName";
                 /** @description The status of the practitioners. */
                 status?: "ACTIVE" | "INACTIVE";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14307,6 +14684,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14469,6 +14848,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14481,6 +14862,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14640,6 +15023,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "startsOn" | "-startsOn";
                 patientId?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -14655,6 +15040,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14817,6 +15204,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "code" | "-code";
                 /** @description The code of the service. */
                 code?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -14829,6 +15218,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15062,6 +15453,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "name" | "-name";
                 /** @description The kind of the locations. */
                 kind?: "HOME" | "CLINIC" | "SCHOOL" | "TELEHEALTH";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15074,6 +15467,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15263,6 +15658,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 patientId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15278,6 +15675,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15439,6 +15838,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -15451,6 +15852,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18011,6 +18414,8 @@ export interface operations {
                 insuranceId?: string;
                 /** @description The statuses of the authorizations. */
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18026,6 +18431,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18539,6 +18946,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Whether the reservations are open. */
                 open?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18560,6 +18969,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18584,6 +18995,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18605,6 +19018,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18683,6 +19098,8 @@ export interface operations {
                 inForceOn?: string;
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18698,6 +19115,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18729,6 +19148,8 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
                 /** @description A day within the authorization's dates. */
                 inForceOn?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18744,6 +19165,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18773,6 +19196,8 @@ export interface operations {
                 withinDays?: number;
                 /** @description Whether the authorizations have a renewal. */
                 renewed?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18788,6 +19213,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18818,6 +19245,8 @@ export interface operations {
                 format?: "json" | "csv";
                 /** @description The risks to report. The default is all. */
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18833,6 +19262,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -18863,6 +19294,8 @@ export interface operations {
                 kind?: ("expired" | "expiring-14" | "expiring-30" | "expiring-60" | "used-100" | "used-90" | "used-80" | "under-used")[];
                 /** @description Whether the alerts are acknowledged. */
                 acknowledged?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18878,6 +19311,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -18969,6 +19404,8 @@ export interface operations {
                 seriesId?: string;
                 /** @description The statuses of the appointments. */
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18984,6 +19421,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19519,6 +19958,8 @@ export interface operations {
                 conflict?: ("cap" | "duration" | "late" | "missing-note" | "overlap" | "unauthorized" | "unsigned")[];
                 /** @description Whether the sessions lack only signatures, among them the caller's. */
                 awaitingMySignature?: boolean;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19534,6 +19975,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -19658,6 +20101,8 @@ export interface operations {
                 to?: string;
                 patientId?: string;
                 practitionerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19673,6 +20118,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     /** @description CSV only: the `nextCursor`, if there are more rows. */
                     "Next-Cursor"?: string;
                     [name: string]: unknown;
@@ -19922,6 +20369,8 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19937,6 +20386,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20709,6 +21160,8 @@ export interface operations {
                 state?: "BLOCKED" | "READY" | "EXPORTED" | "SUPERSEDED" | "RETRACTED";
                 /** @description The code of a reason that blocks the lines. */
                 reason?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20721,6 +21174,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20744,6 +21199,8 @@ export interface operations {
                 from: string;
                 /** @description The last service date. */
                 to: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20756,6 +21213,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20780,6 +21239,8 @@ export interface operations {
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
                 payerId?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -20792,6 +21253,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -20904,7 +21367,10 @@ export interface operations {
     };
     listBillingClaims: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
             header?: never;
             path: {
                 /**
@@ -20922,6 +21388,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21846,6 +22314,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `nextCursor` of the previous page. All filters must be the same. */
                 cursor?: string;
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21858,6 +22328,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -21892,6 +22364,8 @@ export interface operations {
                 to?: string;
                 /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
                 format?: "jsonl" | "csv";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
             };
             header?: never;
             path?: never;
@@ -21904,6 +22378,8 @@ export interface operations {
                 headers: {
                     /** @description The id of this request, for support questions. */
                     "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -52,7 +52,7 @@ func (r *Reader) Cached(ctx context.Context, organization uuid.UUID, roleNames [
 // changedSets returns the permission sets of an organization that differ from the defaults, by
 // role.
 func (r *Reader) changedSets(ctx context.Context, organization uuid.UUID) (map[rbac.Role]rbac.Held, error) {
-	ctx = identity.With(ctx, identity.System(organization))
+	ctx = identity.With(db.FromPrimary(ctx), identity.System(organization))
 	return db.Snapshot(ctx, r.database, "permission-set.load", func(ctx context.Context) (map[rbac.Role]rbac.Held, error) {
 		changed, err := r.store.sets(ctx)
 		return changedIn(changed), err
