@@ -17,6 +17,7 @@ import (
 
 	"omnirapeutic/config"
 	"omnirapeutic/platform/datadir"
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/postgres"
 )
 
@@ -46,8 +47,8 @@ const (
 	sealedSuffix  = ".age"
 )
 
-// Back writes a backup of the private PostgreSQL, also while it is in use. The file is complete once it has
-// its name. Errors: errNotPrivate, and the errors of [postgres.Back].
+// Back writes a backup of the private PostgreSQL, also while it is in use, and records the result there. The file
+// is complete once it has its name. Errors: errNotPrivate, and the errors of [postgres.Back].
 func Back(ctx context.Context, c config.Config, o BackupOptions, logger logrus.FieldLogger) (BackupFile, error) {
 	if c.Database.URL != "" {
 		return BackupFile{}, errNotPrivate
@@ -56,6 +57,28 @@ func Back(ctx context.Context, c config.Config, o BackupOptions, logger logrus.F
 	if err != nil {
 		return BackupFile{}, err
 	}
+	b, err := back(ctx, c, o, recipients, logger)
+	if _, missing := errors.AsType[*postgres.NoCluster](err); missing {
+		return b, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	recorded := postgres.WithRunning(ctx, privateOptions(c, logger), func(ctx context.Context, url string) error {
+		return db.RecordBackup(ctx, url, err == nil)
+	})
+	if recorded != nil {
+		logger.WithFields(logrus.Fields{"event": "backup_not_recorded", "error": recorded}).
+			Warn("the result of the backup could not be recorded in the database, so its metrics are old")
+	}
+	return b, err
+}
+
+// recordTimeout limits the recording of a backup, which may have to start the server.
+const recordTimeout = time.Minute
+
+func back(
+	ctx context.Context, c config.Config, o BackupOptions, recipients []age.Recipient, logger logrus.FieldLogger,
+) (BackupFile, error) {
 	if err := os.MkdirAll(o.Folder, 0o700); err != nil {
 		return BackupFile{}, err
 	}

@@ -104,6 +104,10 @@ var (
 		"When the database last archived a file of its write-ahead log, in seconds since 1970.")
 	descArchiveFailures = newDesc("wal_archive_failures_total",
 		"Failed attempts of the database to archive its write-ahead log.")
+	descBackupRun = newDesc("backup_last_run_timestamp_seconds",
+		"When omnirapeutic backup last ended, in seconds since 1970.")
+	descBackupSuccess = newDesc("backup_last_success_timestamp_seconds",
+		"When omnirapeutic backup last succeeded, in seconds since 1970.")
 	descOutbox     = newDesc("outbox_events", "Events that wait in the outbox, at most 10,000.")
 	descOutboxAge  = newDesc("outbox_oldest_seconds", "Age of the oldest event in the outbox, in seconds.")
 	descDeliveries = newDesc("webhook_deliveries_pending",
@@ -123,8 +127,9 @@ var (
 // Describe implements prometheus.Collector.
 func (m *databaseMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descUp, descReadOnly, descSchema, descStandbys, descLag, descArchived, descArchiveFailures, descOutbox,
-		descOutboxAge, descDeliveries, descMail, descMailAge, descUnsealed, descUnsealedAge, descPartitions, descVerified, descVerifiedAt,
+		descUp, descReadOnly, descSchema, descStandbys, descLag, descArchived, descArchiveFailures, descBackupRun,
+		descBackupSuccess, descOutbox, descOutboxAge, descDeliveries, descMail, descMailAge, descUnsealed,
+		descUnsealedAge, descPartitions, descVerified, descVerifiedAt,
 	} {
 		to <- d
 	}
@@ -166,6 +171,12 @@ func (m *databaseMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	if at := facts.Server.WALArchivedAt; at != nil {
 		gauge(descArchived, float64(at.Unix()))
+	}
+	if at := facts.Server.Backup.RunAt; at != nil {
+		gauge(descBackupRun, float64(at.Unix()))
+	}
+	if at := facts.Server.Backup.SucceededAt; at != nil {
+		gauge(descBackupSuccess, float64(at.Unix()))
 	}
 	if n := facts.Server.WALArchiveFailures; n != nil {
 		to <- prometheus.MustNewConstMetric(descArchiveFailures, prometheus.CounterValue, float64(*n))

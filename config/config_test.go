@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -169,7 +170,9 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_THROTTLE_FORMER":         "hf" + someSecret,
 			"OMNI_SECRET_ANCHORS":                 "a" + someSecret,
 			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
-			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
+			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads, syslog+tls://log.test",
+			"OMNI_AUDIT_REMOVAL_YEARS":            "7",
+			"OMNI_AUDIT_KEPT":                     "01890a5d-ac96-774b-bcce-b302099a8057, 01890a5d-ac97-7000-8000-000000000001=10",
 			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
 			"OMNI_ALERT_PATIENTS":                 "20",
 			"OMNI_ALERT_DENIALS":                  "0",
@@ -229,8 +232,13 @@ func TestLoad(t *testing.T) {
 			DataDir:     "/d",
 			AuditSpool:  "/spool",
 			Anchors: Anchors{
-				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
+				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads", "syslog+tls://log.test"},
+				Authority:    "http://tsa.test/",
 			},
+			AuditRemoval: AuditRemoval{Years: 7, Kept: map[uuid.UUID]int{
+				uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"): 0,
+				uuid.MustParse("01890a5d-ac97-7000-8000-000000000001"): 10,
+			}},
 			Alerts:      Alerts{Patients: 20},
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
@@ -489,6 +497,10 @@ func TestProblems(t *testing.T) {
 		"it refuses mail without sender and page": {
 			"", []string{"OMNI_SMTP_URL=smtp://mail.example.org"}, []string{"mail.from", "http.frontend_url"},
 		},
+		"it refuses to remove audit events too early": {
+			"audit_removal: {years: 5, kept: 01890a5d-ac97-7000-8000-000000000001=2}", nil,
+			[]string{"audit_removal.years", "audit_removal.kept"},
+		},
 		"it refuses a sender without a mail server": {"mail: {from: a@example.org}", nil, []string{"mail.smtp_url"}},
 		"it refuses a sender with another header field": {
 			"mail: {smtp_url: 'smtp://mail.example.org', from: \"A\\r\\nBcc: b@example.org <a@example.org>\"}\n" +
@@ -630,7 +642,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+11, "and eleven groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+12, "and twelve groups")
 	})
 }
 

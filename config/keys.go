@@ -52,6 +52,14 @@ var keys = []key{
 		show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
+		name: "audit_removal.years", env: "OMNI_AUDIT_REMOVAL_YEARS", preset: "0",
+		set: setRemovalYears, show: func(c Config) string { return strconv.Itoa(c.AuditRemoval.Years) },
+	},
+	{
+		name: "audit_removal.kept", env: "OMNI_AUDIT_KEPT", list: "01890a5d-ac96-774b-bcce-b302099a8057, 01890a5d-ac97-7000-8000-000000000001=10",
+		set: setKept, show: showKept,
+	},
+	{
 		name: "anchors.destinations", env: "OMNI_ANCHORS", list: "file:///mnt/worm/heads.jsonl, https://log.example.com/heads",
 		set: setAnchors, show: showAnchors,
 	},

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/google/uuid"
@@ -99,7 +102,8 @@ func TestABackupOfAServingProgramHasEveryAcceptedRequest(t *testing.T) {
 		return out + errors
 	}
 
-	server := program(t, environment, "serve")
+	metrics := freeAddress(t)
+	server := program(t, append(environment, "OMNI_METRICS_ADDR="+metrics), "serve")
 	_, address := serving(t, server, "Stop with Ctrl-C")
 	scheduler := signedIn(t, address)
 	before := scheduler.anAuthorization(t)
@@ -128,6 +132,14 @@ func TestABackupOfAServingProgramHasEveryAcceptedRequest(t *testing.T) {
 		out := run(cli.ExitOK, environment, "backup", "--to", backups, "--keep", "1", "--recipient", identity.Recipient().String())
 		require.Contains(t, out, "Wrote "+backups)
 	}
+	// A failure is recorded too, and is not a success. The serving program reads both from the database.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	run(cli.ExitFailed, environment, "backup", "--to", filepath.Join(dir, "file"))
+	shown := metricsOf(t, metrics)
+	succeeded, failed := shown["omnirapeutic_backup_last_success_timestamp_seconds"],
+		shown["omnirapeutic_backup_last_run_timestamp_seconds"]
+	require.InDelta(t, time.Now().Unix(), succeeded, time.Hour.Seconds())
+	require.GreaterOrEqual(t, failed, succeeded)
 	close(ended)
 	reserving.Wait()
 	require.NoError(t, server.Process.Signal(syscall.SIGTERM))
@@ -152,6 +164,33 @@ func TestABackupOfAServingProgramHasEveryAcceptedRequest(t *testing.T) {
 	require.LessOrEqual(t, after.ScheduledUnits, before.ScheduledUnits+accepted+later)
 	require.NoError(t, server.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, server.Wait())
+}
+
+// freeAddress returns an address on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// metricsOf returns the metrics without labels at an address.
+func metricsOf(t *testing.T, address string) map[string]float64 {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/metrics")
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	found := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if number, err := strconv.ParseFloat(value, 64); err == nil {
+			found[name] = number
+		}
+	}
+	return found
 }
 
 func TestABackupThatIsIncompleteIsNotRestored(t *testing.T) {

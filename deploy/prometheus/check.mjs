@@ -6,6 +6,11 @@ import { readFileSync } from 'node:fs'
 const absent = new Map([
   ['omnirapeutic_replication_lag_seconds', 'there is no standby'],
   ['omnirapeutic_wal_archive_failures_total', 'archive_mode is off'],
+  ['omnirapeutic_backup_last_success_timestamp_seconds', 'there is no backup'],
+  ['omnirapeutic_backup_last_run_timestamp_seconds', 'likewise'],
+  ['omnirapeutic_eventual_reads_total', 'there is no standby for reads'],
+  ['omnirapeutic_standby_lag_seconds', 'likewise'],
+  ['omnirapeutic_standby_usable', 'likewise'],
   ['omnirapeutic_tls_certificate_expiry_timestamp_seconds', 'the server speaks plain HTTP'],
   ['omnirapeutic_transaction_retried_attempts_total', 'no attempt was repeated'],
   ['omnirapeutic_http_requests_total{status=~"5.."}', 'the server made no error'],

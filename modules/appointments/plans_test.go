@@ -102,15 +102,17 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		"the first page of all":          list(Filter{Page: page}, ever),
 		"the next page of all":           list(Filter{Page: next}, ever),
 		"scheduled appointments":         list(Filter{Page: page, Statuses: []Status{Scheduled}}, week),
-		"a practitioner's week":          list(Filter{Page: page, PractitionerID: who}, week),
-		"a patient's week":               list(Filter{Page: page, PatientID: patient}, week),
-		"a patient's appointments":       list(Filter{Page: page, PatientID: patient}, ever),
-		"a practitioner's and patient's": list(Filter{Page: page, PatientID: patient, PractitionerID: who}, week),
+		"a practitioner's week":          list(Filter{Page: page, Participants: Participants{Practitioners: []uuid.UUID{who}}}, week),
+		"a patient's week":               list(Filter{Page: page, Participants: Participants{Patients: []uuid.UUID{patient}}}, week),
+		"a patient's appointments":       list(Filter{Page: page, Participants: Participants{Patients: []uuid.UUID{patient}}}, ever),
+		"a practitioner's and patient's": list(Filter{Page: page, Participants: Participants{
+			Patients: []uuid.UUID{patient}, Practitioners: []uuid.UUID{who},
+		}}, week),
 		"a series":                       list(Filter{Page: page, SeriesID: idFrom("s100")}, ever),
 		"sessions of a week":             sessions(SessionFilter{Page: page}, week),
 		"the exceptions list":            sessions(SessionFilter{Page: page, Unauthorized: new(true)}, ever),
-		"a patient's sessions":           sessions(SessionFilter{Page: page, PatientID: patient}, week),
-		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
+		"a patient's sessions":           sessions(SessionFilter{Page: page, Participants: Participants{Patients: []uuid.UUID{patient}}}, week),
+		"a practitioner's sessions":      sessions(SessionFilter{Page: page, Participants: Participants{Practitioners: []uuid.UUID{who}}}, week),
 		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),
 		"sessions with conflicts": func(ctx context.Context) error {
 			rules := map[uuid.UUID][]scheduling.DatedNoteRule{idFrom("c1"): {{StartsOn: scheduling.Always, Rule: &scheduling.NoteRule{

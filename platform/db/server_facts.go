@@ -17,6 +17,7 @@ type ServerFacts struct {
 	WALArchivedAt *time.Time
 	// WALArchiveFailures is the number of failed attempts to archive it.
 	WALArchiveFailures *int64
+	Backup             BackupFacts
 }
 
 // replicationFacts reads the lag and the archive. A role without pg_monitor sees the standbys without their
@@ -27,13 +28,16 @@ const replicationFacts = `
 		a.last_archived_time, CASE WHEN current_setting('archive_mode') <> 'off' THEN a.failed_count END
 	FROM (SELECT count(*) AS standbys, max(replay_lag) AS lag FROM pg_stat_replication) s CROSS JOIN pg_stat_archiver a`
 
-// ServerFacts reads the facts in two short queries, on one connection after the other.
+// ServerFacts reads the facts in three short queries, on one connection after the other.
 func (d *DB) ServerFacts(ctx context.Context) (ServerFacts, error) {
 	var f ServerFacts
 	err := d.pool.QueryRow(ctx, `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean,
 		(SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied)`).Scan(&f.ReadOnly, &f.SchemaVersion)
 	if err != nil {
 		return ServerFacts{}, newUnavailableError("read facts about the server", err)
+	}
+	if f.Backup, err = d.backupFacts(ctx); err != nil {
+		return ServerFacts{}, newUnavailableError("read the last backup", err)
 	}
 	var standbys int
 	var lag *float64

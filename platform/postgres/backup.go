@@ -64,6 +64,16 @@ func Back(ctx context.Context, o Options, to io.Writer) (b Backup, err error) {
 		addFile(archive, passwordsFile, passwords), addFile(archive, describedFile, described), archive.Close())
 }
 
+// WithRunning calls fn with the URL of the private server for the program's role. The server may be in use by another
+// program; otherwise it is started meanwhile. Errors: as for [Back], and that of fn.
+func WithRunning(ctx context.Context, o Options, fn func(ctx context.Context, url string) error) error {
+	c, stop, err := running(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(ctx, c.url(AppRole, defaultDatabase)), stop())
+}
+
 // NoCluster is returned if a folder has no private server.
 type NoCluster struct{ Dir string }
 
