@@ -82,7 +82,9 @@ func RemoveAudit(
 			r.Kept[organization] = time.Now().AddDate(-years, 0, 0)
 		}
 	}
-	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	owner, err := db.Open(ctx, db.Config{
+		URL: s.OwnerURL, Profile: s.profile, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}
