@@ -126,7 +126,9 @@ func RemoveAudit(
 func asAuditOwner(
 	ctx context.Context, s *Storage, c config.Config, logger logrus.FieldLogger, fn func(*audit.Service) error,
 ) error {
-	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	owner, err := db.Open(ctx, db.Config{
+		URL: s.OwnerURL, Profile: s.profile, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger,
+	})
 	if err != nil {
 		return err
 	}

@@ -112,6 +112,7 @@ type Database struct {
 	ReplicaURL Secret // of a standby for reads, with the program's role; "" for none
 	// ReplicaMaxLag is how far the standby may be behind to answer reads.
 	ReplicaMaxLag time.Duration
+	Profile       string        // "postgresql" or "portable": the features of the database that the program uses
 	MaxConns      int           // to each of both
 	ExecMode      string        // pgx's default_query_exec_mode
 	AutoMigrate   bool          // migrate at start; unless set, not in production

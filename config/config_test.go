@@ -60,7 +60,7 @@ func TestLoad(t *testing.T) {
 		require.True(t, filepath.IsAbs(c.DataDir))
 		require.Equal(t,
 			Database{
-				ReplicaMaxLag: 5 * time.Second, MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
+				ReplicaMaxLag: 5 * time.Second, Profile: "postgresql", MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
 				SlowQuery: 200 * time.Millisecond,
 			}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
@@ -145,6 +145,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_DATABASE_REPLICA_MAX_LAG":       "2s",
 			"OMNI_DB_MAX_CONNS":                   "3",
 			"OMNI_DB_EXEC_MODE":                   "exec",
+			"OMNI_DB_PROFILE":                     "portable",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
 			"OMNI_DB_SLOW_QUERY":                  "1s",
 			"OMNI_DB_WAIT":                        "1m",
@@ -244,7 +245,7 @@ func TestLoad(t *testing.T) {
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", ReplicaURL: "host=r dbname=d",
-				ReplicaMaxLag: 2 * time.Second, MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
+				ReplicaMaxLag: 2 * time.Second, Profile: "portable", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
 				Wait:      time.Minute,
 			},

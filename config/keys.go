@@ -113,6 +113,11 @@ var keys = []key{
 		show: func(c Config) string { return c.Database.ReplicaMaxLag.String() },
 	},
 	{
+		name: "database.profile", env: "OMNI_DB_PROFILE", preset: "postgresql",
+		set:  oneOf(func(c *Config) *string { return &c.Database.Profile }, "postgresql", "portable"),
+		show: func(c Config) string { return c.Database.Profile },
+	},
+	{
 		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",
 		set:  integer(func(c *Config) *int { return &c.Database.MaxConns }, 1, 1000),
 		show: func(c Config) string { return strconv.Itoa(c.Database.MaxConns) },

@@ -1,3 +1,4 @@
+-- +postgresql
 -- The audit trail in partitions by time, so that old months can be dropped. A profile without partitions leaves out
 -- this migration and the one before it; every statement of the program works with plain tables too.
 
