@@ -39,6 +39,7 @@ var reachesAll = map[string]struct {
 		"one relay moves the events of all organizations, and reports the positions of their streams",
 	},
 	"modules/events/service_retention.go":      {1, "it finds streams with old events, and removes from each separately"},
+	"modules/mailing/service_backlog.go":       {1, "it counts the waiting mail of all organizations, for metrics"},
 	"modules/mailing/service_send.go":          {1, "it claims due mail of all organizations, and stores the results separately"},
 	"modules/verification/service_overview.go": {1, "it counts verified organizations"},
 	"modules/mailing/service_wanted.go":        {1, "digests are due in all organizations; each is sent separately"},

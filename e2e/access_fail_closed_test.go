@@ -44,6 +44,7 @@ var needNoCaller = map[string]string{
 	"audit.AddPartitions":          "internal, changes no rows",
 	"audit.PartitionsEnd":          "a time, for metrics",
 	"events.Backlog":               "counts, for metrics",
+	"mail.Backlog":                 "a count, for metrics",
 	"verification.Overview":        "a count and a time, for metrics",
 	"audit.Verify":                 "for the given organization; the caller decides",
 	"audit.Organizations":          "internal, the ids of all organizations",

@@ -159,6 +159,16 @@ func TestSpansOfRefusalsHaveCodes(t *testing.T) {
 	require.False(t, slices.ContainsFunc(collector.Spans(), func(s harness.TracedSpan) bool { return s.Trace == clientTrace }))
 }
 
+func TestSpansAreSentOverGRPC(t *testing.T) {
+	t.Parallel()
+	collector := harness.Collect(t)
+	c := harness.Open(t)
+	serving := c.Launch(t, c.Database.AppURL, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="+collector.GRPC,
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_BSP_SCHEDULE_DELAY=50")
+	serving.Clinic.Admin().Get(t, "/patients").OK(t)
+	collector.Await(t, "the request", func(s harness.TracedSpan) bool { return s.Name == "GET /api/v1/patients" })
+}
+
 // TestMetricsAreSentByOTLP checks that the metrics of Prometheus are sent under their names.
 func TestMetricsAreSentByOTLP(t *testing.T) {
 	t.Parallel()
