@@ -40,7 +40,7 @@ func TestKeysLeadWithTheOrganization(t *testing.T) {
 	collect := func(query string) {
 		rows, err := owner.QueryContext(t.Context(), query)
 		require.NoError(t, err)
-		defer rows.Close()
+		defer rows.Close() //nolint:errcheck // rows.Err reports it
 		for rows.Next() {
 			var table, key string
 			require.NoError(t, rows.Scan(&table, &key))

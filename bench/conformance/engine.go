@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (e *engine) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := e.admin.Exec(ctx, "DROP DATABASE "+e.name); err != nil {
-		fmt.Println("the database", e.name, "remains:", err)
+		fmt.Fprintln(os.Stderr, "the database", e.name, "remains:", err)
 	}
 	_ = e.admin.Close(ctx) // the command ends
 }
@@ -143,8 +144,10 @@ func (p *probe) refusedOnce(ctx context.Context, first, second func(c *pgx.Conn)
 	return fmt.Sprintf("%d of 2 transactions got 40001", failed), nil
 }
 
-func count(ctx context.Context, c *pgx.Conn, query string) (n int, err error) {
-	return n, c.QueryRow(ctx, query).Scan(&n)
+// read runs a query of one number.
+func read(ctx context.Context, c *pgx.Conn, query string) error {
+	var n int
+	return c.QueryRow(ctx, query).Scan(&n)
 }
 
 func run(ctx context.Context, statement string) func(c *pgx.Conn) error {
@@ -200,7 +203,7 @@ func (s *suite) rangeSkew(ctx context.Context) (string, error) {
 
 func (p *probe) bothRead(ctx context.Context, query string) error {
 	for _, c := range []*pgx.Conn{p.first, p.second} {
-		if _, err := count(ctx, c, query); err != nil {
+		if err := read(ctx, c, query); err != nil {
 			return err
 		}
 	}
@@ -217,14 +220,14 @@ func (s *suite) readOnlyAnomaly(ctx context.Context) (string, error) {
 	defer p.close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // an engine that locks makes a statement wait
 	defer cancel()
-	if _, err := count(ctx, p.first, "SELECT CAST(sum(n) AS int) FROM accounts"); err != nil {
+	if err := read(ctx, p.first, "SELECT CAST(sum(n) AS int) FROM accounts"); err != nil {
 		return "", err
 	}
 	steps := []func() error{
 		func() error { return run(ctx, "UPDATE accounts SET n = 20 WHERE id = 2")(p.second) },
 		func() error { return run(ctx, "COMMIT")(p.second) },
 		func() error { return run(ctx, "BEGIN ISOLATION LEVEL SERIALIZABLE")(p.second) },
-		func() error { _, err := count(ctx, p.second, "SELECT CAST(sum(n) AS int) FROM accounts"); return err },
+		func() error { return read(ctx, p.second, "SELECT CAST(sum(n) AS int) FROM accounts") },
 		func() error { return run(ctx, "COMMIT")(p.second) },
 		func() error { return run(ctx, "UPDATE accounts SET n = -11 WHERE id = 1")(p.first) },
 		func() error { return run(ctx, "COMMIT")(p.first) },

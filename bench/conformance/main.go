@@ -99,9 +99,8 @@ type suite struct {
 	refuse  bool
 	rounds  int
 
-	engine   *engine
-	database string // URL of the new database
-	servers  []*server
+	engine  *engine
+	servers []*server
 }
 
 // requirements are checked in this order. If one with the mark needed is not met, the others cannot be checked.
@@ -138,9 +137,9 @@ func (s *suite) run(ctx context.Context) (results []result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+		defer os.RemoveAll(dir)
 		s.program = filepath.Join(dir, "omnirapeutic")
-		build := exec.CommandContext(ctx, "go", "build", "-o", s.program, ".")
+		build := exec.CommandContext(ctx, "go", "build", "-o", s.program, ".") //nolint:gosec // its own folder
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the program: %w: %s", err, out)
 		}
@@ -149,7 +148,7 @@ func (s *suite) run(ctx context.Context) (results []result, err error) {
 		return nil, err
 	}
 	defer s.engine.close()
-	fmt.Println(s.engine.version)
+	fmt.Fprintln(os.Stdout, s.engine.version)
 	defer func() {
 		for _, server := range s.servers {
 			server.stop()

@@ -21,7 +21,7 @@ import (
 
 // migrate applies the migrations with the program.
 func (s *suite) migrate(ctx context.Context) (string, error) {
-	command := exec.CommandContext(ctx, s.program, "migrate", "up")
+	command := exec.CommandContext(ctx, s.program, "migrate", "up") //nolint:gosec // the user names the program
 	command.Env = s.environment()
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -64,7 +64,8 @@ func (s *suite) serve(ctx context.Context) (string, error) {
 		if err := listener.Close(); err != nil {
 			return "", err
 		}
-		i := &server{url: "http://" + address + "/api/v1", command: exec.CommandContext(ctx, s.program, "serve")}
+		i := &server{url: "http://" + address + "/api/v1"}
+		i.command = exec.CommandContext(ctx, s.program, "serve") //nolint:gosec // the user names the program
 		i.command.Env = s.environment(append(settings, "OMNI_ADDR="+address)...)
 		i.command.Stdout, i.command.Stderr = &i.log, &i.log
 		i.command.Cancel = func() error { return i.command.Process.Signal(syscall.SIGTERM) }
@@ -79,6 +80,9 @@ func (s *suite) serve(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d instances on the demo practice", len(s.servers)), nil
 }
 
+// demoPassword is the password of the demo practice's users.
+const demoPassword = "Omni-Demo-Practice-2026" //nolint:gosec // published
+
 // signIn waits until the instance serves.
 func (i *server) signIn(ctx context.Context) error {
 	const patience = 3 * time.Minute
@@ -87,7 +91,7 @@ func (i *server) signIn(ctx context.Context) error {
 	for {
 		var answer struct{ AccessToken string }
 		_, err := i.call(ctx, http.MethodPost, "/auth/login", "",
-			map[string]any{"email": "admin@demo.test", "password": "Omni-Demo-Practice-2026"}, &answer)
+			map[string]any{"email": "admin@demo.test", "password": demoPassword}, &answer)
 		if err == nil && answer.AccessToken != "" {
 			i.token = answer.AccessToken
 			return nil

@@ -328,7 +328,7 @@ func (s *suite) verify(ctx context.Context) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // polls a running verification
+		time.Sleep(100 * time.Millisecond)
 		a, err = s.servers[0].call(ctx, http.MethodGet, "/admin/verifications/"+found.ID, "", nil, &found)
 	}
 	switch {

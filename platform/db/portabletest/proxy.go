@@ -116,7 +116,7 @@ func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.open {
-		c.Close() //nolint:errcheck,gosec // ends the connection in any case
+		c.Close() //nolint:gosec // ends the connection in any case
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
@@ -130,7 +130,7 @@ func (p *Proxy) accept() {
 		}
 		server, err := net.Dial(p.network, p.address) //nolint:noctx // ends with Close
 		if err != nil {
-			client.Close() //nolint:errcheck,gosec // nothing was written
+			client.Close() //nolint:gosec // nothing was written
 			continue
 		}
 		if !p.track(client, server) {
@@ -146,7 +146,7 @@ func (p *Proxy) track(conns ...net.Conn) bool {
 	defer p.mu.Unlock()
 	for _, c := range conns {
 		if p.closed {
-			c.Close() //nolint:errcheck,gosec // nothing was written
+			c.Close() //nolint:gosec // nothing was written
 		}
 		p.open[c] = struct{}{}
 	}
@@ -154,7 +154,7 @@ func (p *Proxy) track(conns ...net.Conn) bool {
 }
 
 func (p *Proxy) forget(c net.Conn) {
-	c.Close() //nolint:errcheck,gosec // ends the connection in any case
+	c.Close() //nolint:gosec // ends the connection in any case
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, c)
@@ -377,7 +377,7 @@ func read(from io.Reader, typed int) ([]byte, error) {
 	if length < 0 || length > limit {
 		return nil, errors.New("portabletest: not a message")
 	}
-	m := append(head, make([]byte, length)...)
-	_, err := io.ReadFull(from, m[typed+4:])
-	return m, err
+	body := make([]byte, length)
+	_, err := io.ReadFull(from, body)
+	return slices.Concat(head, body), err
 }
