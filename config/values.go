@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/pgurl"
 	"omnirapeutic/platform/smtp"
 )
 
@@ -317,6 +318,12 @@ func showProxies(c Config) string {
 		texts[i] = network.String()
 	}
 	return strings.Join(texts, ", ")
+}
+
+// onlyPassword reports whether two URLs of a database differ in nothing but the password.
+func onlyPassword(before, after Secret) bool {
+	_, only := pgurl.ChangedPassword(before.Reveal(), after.Reveal())
+	return only
 }
 
 func checkDatabaseURL(s string) error {
