@@ -286,7 +286,9 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 		BatchLimit:    d.Config.Commands.BatchLimit,
 		BatchesAtOnce: d.Config.Commands.Batches,
 		QueueLimit:    d.Config.Commands.QueueLimit,
-		NoLock:        !d.Config.Commands.Lock,
+		NoLock:        !d.Config.Commands.Lock || d.Database.IsPortable(),
+		// Distributed engines keep the rows of a practice together.
+		ByOrganization: d.Database.IsPortable(),
 	})
 	a.Authorizations = authorization.New(authorization.Dependencies{
 		Database:     d.Database,

@@ -87,7 +87,8 @@ var rules = []rule{
 		"lets the load tool use HTTP only",
 		under("bench"),
 		func(_, i string) bool {
-			return under("modules")(i) || under("app")(i) || under("config")(i) || under("platform")(i)
+			return under("modules")(i) || under("app")(i) || under("config")(i) ||
+				under("platform")(i) && i != "platform/db/portabletest"
 		},
 	},
 	{
@@ -110,7 +111,8 @@ var rules = []rule{
 	{
 		"keeps pgx in platform/db, platform/postgres and the benchmarks",
 		func(f string) bool {
-			return !under("platform/db")(f) && !under("platform/postgres")(f) && !under("bench/compare")(f)
+			return !under("platform/db")(f) && !under("platform/postgres")(f) && !under("bench/compare")(f) &&
+				!under("bench/conformance")(f)
 		},
 		func(_, i string) bool { return isPgx(i) },
 	},

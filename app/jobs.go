@@ -41,6 +41,9 @@ func (a *App) sharedJobs() []jobs.Job {
 
 // partitionJobs add partitions to tables that grow. A profile without partitions leaves them out.
 func (a *App) partitionJobs() []jobs.Job {
+	if a.database.IsPortable() {
+		return nil
+	}
 	return []jobs.Job{{
 		Name:    "add-partitions",
 		Every:   time.Hour,

@@ -70,12 +70,21 @@ func (p *Program) verifyChanges(ctx context.Context) (VerificationResult, error)
 	return all, nil
 }
 
-// RemoveAudit removes the oldest events of every audit trail, as the owner of the
-// tables. Errors: as for [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
+// RemoveAudit removes the oldest months of all audit trails, as the owner of the tables. Organizations that the
+// configuration names keep their events. Errors: as for [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
 func RemoveAudit(
-	ctx context.Context, s *Storage, c config.Config, r audit.Removal, logger logrus.FieldLogger,
+	ctx context.Context, s *Storage, c config.Config, before time.Time, by string, logger logrus.FieldLogger,
 ) ([]audit.Checkpoint, error) {
-	owner, err := db.Open(ctx, db.Config{URL: s.OwnerURL, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger})
+	r := audit.Removal{Before: before, By: by, Kept: map[uuid.UUID]time.Time{}}
+	for organization, years := range c.AuditRemoval.Kept {
+		r.Kept[organization] = time.Time{}
+		if years > 0 {
+			r.Kept[organization] = time.Now().AddDate(-years, 0, 0)
+		}
+	}
+	owner, err := db.Open(ctx, db.Config{
+		URL: s.OwnerURL, Profile: s.profile, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}

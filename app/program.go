@@ -54,7 +54,8 @@ func OpenOn(ctx context.Context, storage *Storage, c config.Config, logger logru
 		}
 	}
 	database, err := db.Open(ctx, db.Config{
-		URL: storage.URL, MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
+		URL: storage.URL, Profile: db.Profile(c.Database.Profile),
+		MaxConns: c.Database.MaxConns, ExecMode: c.Database.ExecMode, Retry: c.Retry.Policy(),
 		Standby:   db.StandbyConfig{URL: c.Database.ReplicaURL.Reveal(), MaxLag: c.Database.ReplicaMaxLag},
 		SlowQuery: c.Database.SlowQuery, Logger: logger, Observers: []db.Observer{db.LogTo(logger)},
 	})

@@ -24,6 +24,7 @@ type Storage struct {
 	// Description describes the database in a few words, without secrets.
 	Description string
 
+	profile db.Profile
 	private *postgres.Server
 }
 
@@ -45,7 +46,10 @@ func OpenStorage(ctx context.Context, c config.Config, logger logrus.FieldLogger
 		if err := awaitDatabase(ctx, c, logger); err != nil {
 			return nil, err
 		}
-		return &Storage{URL: url, OwnerURL: owner, Role: role, Description: "the configured database"}, nil
+		return &Storage{
+			URL: url, OwnerURL: owner, Role: role, Description: "the configured database",
+			profile: db.Profile(c.Database.Profile),
+		}, nil
 	}
 	return startPrivate(ctx, filepath.Join(c.DataDir, "postgres"), c, logger)
 }
@@ -86,13 +90,14 @@ func startPrivate(ctx context.Context, dir string, c config.Config, logger logru
 		OwnerURL:    server.OwnerURL(server.Database()),
 		Role:        postgres.AppRole,
 		Description: fmt.Sprintf("a private PostgreSQL %d in %s", server.Version(), dir),
+		profile:     db.Profile(c.Database.Profile),
 		private:     server,
 	}, nil
 }
 
 // Migrator returns the migrator of the storage's schema.
 func (s *Storage) Migrator() db.Migrator {
-	return db.Migrator{OwnerURL: s.OwnerURL, AppRole: s.Role}
+	return db.Migrator{OwnerURL: s.OwnerURL, AppRole: s.Role, Profile: s.profile}
 }
 
 // Ended returns a channel that is closed when a private server has ended for good. For

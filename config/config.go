@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/otlp"
 )
 
@@ -33,6 +35,7 @@ type Config struct {
 	DataDir       string // absolute
 	AuditSpool    string // folder for audit events that the database does not accept; "" for none
 	Anchors       Anchors
+	AuditRemoval  AuditRemoval
 	Alerts        Alerts
 	SIEM          []string // URLs to which audit events are sent, see setSIEM; may be empty
 	PostgresBin   string   // folder of PostgreSQL's programs; "" to search for them
@@ -75,9 +78,16 @@ type Config struct {
 	secretTexts map[string]Secret
 }
 
+// AuditRemoval says which audit events the command audit remove may remove.
+type AuditRemoval struct {
+	Years int // the age of removable events; 0: nothing is removed without an option
+	// Kept are organizations whose events are kept for longer, with the years; 0: for ever.
+	Kept map[uuid.UUID]int
+}
+
 // Anchors says where the heads of audit trails are kept outside of the database.
 type Anchors struct {
-	Destinations []string // file:///PATH or https:// URLs; may be empty
+	Destinations []string // file:///PATH, https:// or syslog+tls:// URLs; may be empty
 	Authority    string   // the URL of a time stamping authority (RFC 3161); may be ""
 }
 
@@ -102,6 +112,7 @@ type Database struct {
 	ReplicaURL Secret // of a standby for reads, with the program's role; "" for none
 	// ReplicaMaxLag is how far the standby may be behind to answer reads.
 	ReplicaMaxLag time.Duration
+	Profile       string        // "postgresql" or "portable": the features of the database that the program uses
 	MaxConns      int           // to each of both
 	ExecMode      string        // pgx's default_query_exec_mode
 	AutoMigrate   bool          // migrate at start; unless set, not in production

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -59,7 +60,7 @@ func TestLoad(t *testing.T) {
 		require.True(t, filepath.IsAbs(c.DataDir))
 		require.Equal(t,
 			Database{
-				ReplicaMaxLag: 5 * time.Second, MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
+				ReplicaMaxLag: 5 * time.Second, Profile: "postgresql", MaxConns: 20, ExecMode: "cache_statement", AutoMigrate: true,
 				SlowQuery: 200 * time.Millisecond,
 			}, c.Database)
 		require.Equal(t, DevelopmentSecret, c.Token.Secret)
@@ -144,6 +145,7 @@ func TestLoad(t *testing.T) {
 			"OMNI_DATABASE_REPLICA_MAX_LAG":       "2s",
 			"OMNI_DB_MAX_CONNS":                   "3",
 			"OMNI_DB_EXEC_MODE":                   "exec",
+			"OMNI_DB_PROFILE":                     "portable",
 			"OMNI_DB_AUTO_MIGRATE":                "true",
 			"OMNI_DB_SLOW_QUERY":                  "1s",
 			"OMNI_DB_WAIT":                        "1m",
@@ -169,7 +171,9 @@ func TestLoad(t *testing.T) {
 			"OMNI_SECRET_THROTTLE_FORMER":         "hf" + someSecret,
 			"OMNI_SECRET_ANCHORS":                 "a" + someSecret,
 			"OMNI_SECRET_ANCHORS_FORMER":          "af" + someSecret,
-			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads",
+			"OMNI_ANCHORS":                        "file:///worm/heads.jsonl, https://log.test/heads, syslog+tls://log.test",
+			"OMNI_AUDIT_REMOVAL_YEARS":            "7",
+			"OMNI_AUDIT_KEPT":                     "01890a5d-ac96-774b-bcce-b302099a8057, 01890a5d-ac97-7000-8000-000000000001=10",
 			"OMNI_ANCHOR_AUTHORITY":               "http://tsa.test/",
 			"OMNI_ALERT_PATIENTS":                 "20",
 			"OMNI_ALERT_DENIALS":                  "0",
@@ -229,14 +233,19 @@ func TestLoad(t *testing.T) {
 			DataDir:     "/d",
 			AuditSpool:  "/spool",
 			Anchors: Anchors{
-				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads"}, Authority: "http://tsa.test/",
+				Destinations: []string{"file:///worm/heads.jsonl", "https://log.test/heads", "syslog+tls://log.test"},
+				Authority:    "http://tsa.test/",
 			},
+			AuditRemoval: AuditRemoval{Years: 7, Kept: map[uuid.UUID]int{
+				uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"): 0,
+				uuid.MustParse("01890a5d-ac97-7000-8000-000000000001"): 10,
+			}},
 			Alerts:      Alerts{Patients: 20},
 			SIEM:        []string{"syslog+tls://siem.test:6514", "https://u:p@siem.test/in"},
 			PostgresBin: "/b",
 			Database: Database{
 				URL: "postgres://u:p@h/d", MigrateURL: "host=h dbname=d", ReplicaURL: "host=r dbname=d",
-				ReplicaMaxLag: 2 * time.Second, MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
+				ReplicaMaxLag: 2 * time.Second, Profile: "portable", MaxConns: 3, ExecMode: "exec", AutoMigrate: true,
 				SlowQuery: time.Second,
 				Wait:      time.Minute,
 			},
@@ -489,6 +498,10 @@ func TestProblems(t *testing.T) {
 		"it refuses mail without sender and page": {
 			"", []string{"OMNI_SMTP_URL=smtp://mail.example.org"}, []string{"mail.from", "http.frontend_url"},
 		},
+		"it refuses to remove audit events too early": {
+			"audit_removal: {years: 5, kept: 01890a5d-ac97-7000-8000-000000000001=2}", nil,
+			[]string{"audit_removal.years", "audit_removal.kept"},
+		},
 		"it refuses a sender without a mail server": {"mail: {from: a@example.org}", nil, []string{"mail.smtp_url"}},
 		"it refuses a sender with another header field": {
 			"mail: {smtp_url: 'smtp://mail.example.org', from: \"A\\r\\nBcc: b@example.org <a@example.org>\"}\n" +
@@ -630,7 +643,7 @@ func TestShow(t *testing.T) {
 		var read map[string]any
 		require.NoError(t, yaml.Unmarshal([]byte(shown), &read))
 		require.Equal(t, "debug", read["log"].(map[string]any)["level"])
-		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+11, "and eleven groups")
+		require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), len(keys)+12, "and twelve groups")
 	})
 }
 

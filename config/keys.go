@@ -54,6 +54,14 @@ var keys = []key{
 		show: func(c Config) string { return cmp.Or(c.AuditSpool, none) },
 	},
 	{
+		name: "audit_removal.years", env: "OMNI_AUDIT_REMOVAL_YEARS", preset: "0",
+		set: setRemovalYears, show: func(c Config) string { return strconv.Itoa(c.AuditRemoval.Years) },
+	},
+	{
+		name: "audit_removal.kept", env: "OMNI_AUDIT_KEPT", list: "01890a5d-ac96-774b-bcce-b302099a8057, 01890a5d-ac97-7000-8000-000000000001=10",
+		set: setKept, show: showKept,
+	},
+	{
 		name: "anchors.destinations", env: "OMNI_ANCHORS", list: "file:///mnt/worm/heads.jsonl, https://log.example.com/heads",
 		set: setAnchors, show: showAnchors,
 	},
@@ -111,6 +119,11 @@ var keys = []key{
 		name: "database.replica_max_lag", env: "OMNI_DATABASE_REPLICA_MAX_LAG", preset: "5s",
 		set:  duration(func(c *Config) *time.Duration { return &c.Database.ReplicaMaxLag }, time.Second, time.Hour),
 		show: func(c Config) string { return c.Database.ReplicaMaxLag.String() },
+	},
+	{
+		name: "database.profile", env: "OMNI_DB_PROFILE", preset: "postgresql",
+		set:  oneOf(func(c *Config) *string { return &c.Database.Profile }, "postgresql", "portable"),
+		show: func(c Config) string { return c.Database.Profile },
 	},
 	{
 		name: "database.max_conns", env: "OMNI_DB_MAX_CONNS", preset: "20",

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/pgurl"
 	"omnirapeutic/platform/smtp"
@@ -234,14 +236,64 @@ func setMetricsAddr(c *Config, s string) error {
 	return checkAddr(s)
 }
 
-// setAnchors accepts files and https URLs.
+// leastRemovalYears is how long documentation must be kept (45 CFR 164.316(b)(2)(i)).
+const leastRemovalYears = 6
+
+// setRemovalYears accepts 0, and the years from the legal minimum on.
+func setRemovalYears(c *Config, s string) error {
+	const most = 100
+	years, err := strconv.Atoi(s)
+	if err != nil || years != 0 && years < leastRemovalYears || years > most {
+		return fmt.Errorf("must be 0, or %d to %d years", leastRemovalYears, most)
+	}
+	c.AuditRemoval.Years = years
+	return nil
+}
+
+// setKept accepts ids of organizations, each with a number of years if it is not kept for ever.
+func setKept(c *Config, s string) error {
+	c.AuditRemoval.Kept = nil
+	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		id, number, limited := strings.Cut(text, "=")
+		organization, err := uuid.Parse(id)
+		years := 0
+		if err == nil && limited {
+			years, err = strconv.Atoi(number)
+		}
+		if err != nil || limited && years < leastRemovalYears {
+			return fmt.Errorf("must be ids of organizations, or ID=YEARS with at least %d years, separated by commas",
+				leastRemovalYears)
+		}
+		if c.AuditRemoval.Kept == nil {
+			c.AuditRemoval.Kept = map[uuid.UUID]int{}
+		}
+		c.AuditRemoval.Kept[organization] = years
+	}
+	return nil
+}
+
+func showKept(c Config) string {
+	texts := make([]string, 0, len(c.AuditRemoval.Kept))
+	for id, years := range c.AuditRemoval.Kept {
+		text := id.String()
+		if years > 0 {
+			text += "=" + strconv.Itoa(years)
+		}
+		texts = append(texts, text)
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
+}
+
+// setAnchors accepts files, https URLs, and syslog+tls URLs without a path.
 func setAnchors(c *Config, s string) error {
 	for _, text := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
 		u, err := url.Parse(text)
 		isFile := err == nil && u.Scheme == "file" && u.Host == "" && u.Path != ""
-		isRemote := err == nil && u.Scheme == "https" && u.Host != ""
+		isRemote := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "syslog+tls" && u.Path == "")
 		if !isFile && !isRemote {
-			return errors.New("must be file:///PATH or https://HOST/PATH, or several of them, separated by commas")
+			return errors.New("must be file:///PATH, https://HOST/PATH or syslog+tls://HOST:PORT, or several of them, " +
+				"separated by commas")
 		}
 		c.Anchors.Destinations = append(c.Anchors.Destinations, text)
 	}

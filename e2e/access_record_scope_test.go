@@ -385,14 +385,14 @@ func (w *scopeWorld) lists(requested uuid.UUID) []listed {
 			"appointments", permission.AppointmentRead, w.appointments, appointments.ErrNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Get(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := a.List(ctx, appointments.Filter{Page: byStart, PatientID: requested})
+				all, err := a.List(ctx, appointments.Filter{Page: byStart, Participants: participantsOf(requested)})
 				return idsOf(all, err, func(item appointments.Appointment) uuid.UUID { return item.ID })
 			}, true,
 		}, {
 			"sessions", permission.SessionRead, w.sessions, appointments.ErrSessionNotFound,
 			func(ctx context.Context, id uuid.UUID) (bool, error) { return found(a.Session(ctx, id)) },
 			func(ctx context.Context) ([]uuid.UUID, error) {
-				all, err := a.Sessions(ctx, appointments.SessionFilter{Page: byStart, PatientID: requested})
+				all, err := a.Sessions(ctx, appointments.SessionFilter{Page: byStart, Participants: participantsOf(requested)})
 				return idsOf(all, err, func(s appointments.Session) uuid.UUID { return s.ID })
 			}, true,
 		}, {
@@ -490,4 +490,12 @@ func TestRecordScopesOfRoles(t *testing.T) {
 		w.Exec(t, "DELETE FROM guardians")
 		require.Empty(t, family.Get(t, "/patients").OK(t).Body["data"], "with the same access token")
 	})
+}
+
+// participantsOf filters by a patient; uuid.Nil does not filter.
+func participantsOf(patient uuid.UUID) appointments.Participants {
+	if patient == uuid.Nil {
+		return appointments.Participants{}
+	}
+	return appointments.Participants{Patients: []uuid.UUID{patient}}
 }

@@ -292,6 +292,7 @@ func TestBookingTakesEffectOnceWhenItsCommitIsLost(t *testing.T) {
 // transactions, and counts their statements.
 func TestAppointmentStatementsOfABatch(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "LOCK TABLE")
 	c, statements := openCountingStatements(t)
 	path := c.Authorize(t, 1000)
 	var staff []uuid.UUID
@@ -408,6 +409,7 @@ func TestConcurrentUnitsAndAppointments(t *testing.T) {
 // constraint refuses the booking.
 func TestAppointmentDoubleBookingIsRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "exclusion constraints")
 	c := harness.Open(t)
 	path := c.Authorize(t, 100)
 	practitioner := c.AddPractitioner(t)

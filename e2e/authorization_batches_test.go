@@ -14,6 +14,7 @@ import (
 
 	"omnirapeutic/e2e/harness"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // heldLock is a clinic whose commands wait until the lock is released.
@@ -35,6 +36,7 @@ func holdLock(t *testing.T, c *harness.Clinic) *heldLock {
 // queue.
 func holdLockBehind(t *testing.T, c *harness.Clinic, ahead func()) *heldLock {
 	t.Helper()
+	dbtest.NeedsPostgreSQL(t, "LOCK TABLE, with which the test builds a batch")
 	other, err := pgx.Connect(t.Context(), c.Database.OwnerURL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close(context.Background())) })

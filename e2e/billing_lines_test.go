@@ -480,14 +480,14 @@ func TestVerificationFindsATamperedLine(t *testing.T) {
 	o.export(t).Created(t)
 	o.RequireClean(t)
 	require.Error(t, o.TryAsProgram(t, "UPDATE billing_lines SET units = 5"))
-	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
+	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER USER")
 	o.ExecAsOwner(t, "UPDATE billing_lines SET units = 5")
 	require.Equal(t, []string{
 		"billing: 1 lines with 5 units", "billing: 5 units on exported lines",
 		"reconciliation: 5 on claims, 0 waiting for a claim, 0 without a session",
 	}, billingProblems(t, o))
 	o.ExecAsOwner(t, "UPDATE billing_lines SET units = 4")
-	o.ExecAsOwner(t, "ALTER TABLE billing_files DISABLE TRIGGER billing_files_append_only")
+	o.ExecAsOwner(t, "ALTER TABLE billing_files DISABLE TRIGGER USER")
 	o.ExecAsOwner(t, "UPDATE billing_files SET content = content || ' ' WHERE format = 'CSV'")
 	require.Equal(t, []string{"billing: a file CSV with another hash"}, billingProblems(t, o))
 }
@@ -513,7 +513,7 @@ func TestVerificationFindsAServiceThatIsBilledTwice(t *testing.T) {
 	}
 	o.deliver(t, o.authorization, 4)
 	o.RequireClean(t)
-	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
+	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER USER")
 	o.ExecAsOwner(t, `UPDATE billing_lines SET (session_id, session_version) =
 		(SELECT session_id, session_version FROM billing_lines ORDER BY service_date LIMIT 1)`)
 	require.Equal(t, []string{"reconciliation: 8 on claims, 8 waiting for a claim, 0 without a session"}, billingProblems(t, o))
@@ -525,7 +525,7 @@ func TestVerificationFindsADeletedLine(t *testing.T) {
 	o.deliver(t, o.authorization, 2)
 	o.deliver(t, o.authorization, 3)
 	o.export(t).Created(t)
-	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER billing_lines_append_only")
+	o.ExecAsOwner(t, "ALTER TABLE billing_lines DISABLE TRIGGER USER")
 	o.ExecAsOwner(t, "DELETE FROM billing_lines WHERE position = 2")
 	require.Equal(t, []string{"billing: 1 lines with 4 units"}, billingProblems(t, o))
 }

@@ -18,6 +18,7 @@ import (
 	"omnirapeutic/modules/events"
 	"omnirapeutic/modules/rbac"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // readCounter counts the transactions that read events.
@@ -41,6 +42,7 @@ func openCounting(t testing.TB) (*harness.Clinic, *readCounter) {
 
 func TestEventsAreReadOnceForAllListeners(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "LISTEN, and polls instead")
 	c, counter := openCounting(t)
 	path := c.Authorize(t, 100)
 	readers := []rbac.Role{rbac.Admin, rbac.Scheduler, rbac.Practitioner, rbac.Biller}

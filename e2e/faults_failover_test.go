@@ -28,6 +28,7 @@ import (
 // is promoted.
 func TestConfirmedBookingsSurviveAFailover(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "messages in PostgreSQL's log, with which a lost COMMIT is confirmed")
 	primary := dbtest.Server(t, false)
 	database := dbtest.Of(primary)
 	// COMMITs keep their connections.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/platform/db/dbtest"
 )
 
 // TestAFrozenInstanceBlocksOthersForSecondsOnly suspends a process that holds the lock that
@@ -18,6 +19,7 @@ import (
 // the outcome of its last transaction.
 func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "LOCK TABLE")
 	database := harness.TwoPractices.New(t)
 	c := harness.Serve(t, database, database.Open(t))
 	paths, totals := contested(t, c)
@@ -54,6 +56,7 @@ func TestAFrozenInstanceBlocksOthersForSecondsOnly(t *testing.T) {
 // cause.
 func TestALockThatIsNeverReleasedIsReported(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "LOCK TABLE")
 	c := harness.Open(t)
 	path := c.Authorize(t, 10)
 	if !c.SharesTransactions {

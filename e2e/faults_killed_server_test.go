@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/e2e/harness"
+	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/db/wireproxy"
 )
 
@@ -76,6 +77,7 @@ func TestServerIsKilledUnderLoad(t *testing.T) {
 // the closed connection, and the other continues.
 func TestAnInstanceIsKilledInTheMiddleOfABatch(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "LOCK TABLE")
 	database := harness.TwoPractices.New(t)
 	c := harness.Serve(t, database, database.Open(t))
 	paths, totals := contested(t, c)

@@ -25,7 +25,7 @@ func TestRoleThatBypassesRowSecurityIsReported(t *testing.T) {
 		t.Helper()
 		settings, err := config.Load("", []string{
 			"HOME=/nowhere", "OMNI_PROFILE=production", "OMNI_TOKEN_SECRET=3q2-7w8kD1cXb5Jm0aVfT9yRzLhQeNsU",
-			"OMNI_DATABASE_URL=" + url,
+			"OMNI_DATABASE_URL=" + url, "OMNI_DB_PROFILE=" + string(dbtest.Profile()),
 		})
 		require.NoError(t, err)
 		logger, log := logtest.NewNullLogger()

@@ -240,7 +240,7 @@ func TestSignaturesCloseTheNote(t *testing.T) {
 	require.Equal(t, "COSIGNED", state(t, n, session))
 	require.Error(t, n.TryAsProgram(t, "UPDATE session_signatures SET address = 'x'"))
 	require.Error(t, n.TryAsProgram(t, "DELETE FROM session_signed_notes"))
-	require.Error(t, n.TryAsOwner(t, "UPDATE session_signatures SET address = 'x'"))
+	n.RequireGuarded(t, "UPDATE session_signatures SET address = 'x'")
 	n.RequireClean(t)
 }
 

@@ -104,7 +104,7 @@ func (f *finder) findTransfer() error {
 // findAppointments finds appointments in the states that the operations on them need.
 func (f *finder) findAppointments() (err error) {
 	tomorrow := appointments.Days{First: f.today.AddDays(1)}
-	if f.scheduled, err = f.appointments(appointments.Scheduled, f.practitioner, tomorrow); err != nil {
+	if f.scheduled, err = f.appointments(appointments.Scheduled, tomorrow, f.practitioner); err != nil {
 		return err
 	}
 	for i, operation := range []string{"changeAppointment", "cancelAppointment"} {
@@ -113,7 +113,7 @@ func (f *finder) findAppointments() (err error) {
 			f.parameter(operation, "id", f.scheduled[i].ID.String())
 		}
 	}
-	started, err := f.appointments(appointments.InProgress, uuid.Nil, appointments.Days{})
+	started, err := f.appointments(appointments.InProgress, appointments.Days{})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (f *finder) findAppointments() (err error) {
 
 // findDue finds scheduled appointments up to today: one that is over, and one that is not.
 func (f *finder) findDue() error {
-	due, err := f.appointments(appointments.Scheduled, uuid.Nil, appointments.Days{Last: f.today})
+	due, err := f.appointments(appointments.Scheduled, appointments.Days{Last: f.today})
 	for _, a := range slices.Backward(due) { // the first ones win
 		if a.End.Before(f.Now) {
 			f.parameter("noShowAppointment", "id", a.ID.String())
@@ -142,13 +142,13 @@ func (f *finder) findDue() error {
 	return err
 }
 
-// appointments lists the first appointments in order of their starts. With uuid.Nil it
-// includes all practitioners.
+// appointments lists the first appointments in order of their starts. Without practitioners it includes
+// all of them.
 func (f *finder) appointments(
-	status appointments.Status, practitioner uuid.UUID, days appointments.Days,
+	status appointments.Status, days appointments.Days, practitioners ...uuid.UUID,
 ) ([]appointments.Appointment, error) {
 	return f.Appointments(f.Now).List(f.ctx, appointments.Filter{
-		PractitionerID: practitioner, Statuses: []appointments.Status{status}, Days: days,
+		Participants: appointments.Participants{Practitioners: practitioners}, Statuses: []appointments.Status{status}, Days: days,
 		Page: db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Limit: 50},
 	})
 }

@@ -36,7 +36,7 @@ func (p Practice) notes(own context.Context, tom, treatment uuid.UUID) error {
 	}
 	service := p.Appointments(p.Now)
 	found, err := service.Sessions(own, appointments.SessionFilter{
-		PractitionerID: tom, Voided: new(false),
+		Participants: appointments.Participants{Practitioners: []uuid.UUID{tom}}, Voided: new(false),
 		Page: db.Keyset{Column: "starts_at", Expression: "CAST(%s AS timestamptz)", Descending: true, Limit: 12},
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ type Clinic struct {
 	// Set by Start.
 	App                *app.App
 	URL                string
-	SharesTransactions bool // commands share transactions
+	SharesTransactions bool // commands share transactions, of which one runs at a time
 
 	// Set by AddPractices. Most tests use the clinic's own practice only.
 	Own, Other Practice
@@ -82,11 +82,12 @@ func (c *Clinic) Start(t testing.TB, opened *db.DB) {
 	}
 	logger := logtest.Logger()
 	settings, err := config.Load("",
-		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0"}, TransactionSettings(), c.mailSettings(), c.Settings))
+		slices.Concat([]string{"HOME=/nowhere", "OMNI_FAILURE_RATE_LIMIT=0", "OMNI_DB_PROFILE=" + string(dbtest.Profile())},
+			TransactionSettings(), c.mailSettings(), c.Settings))
 	require.NoError(t, err)
 	logtest.Secret("a password", Password)
 	logtest.Secret("the secret of tokens", settings.Token.Secret.Reveal())
-	c.SharesTransactions = settings.Commands.BatchLimit > 1
+	c.SharesTransactions = settings.Commands.BatchLimit > 1 && !opened.IsPortable()
 	failureHold := time.Millisecond
 	if c.RealPasswords {
 		failureHold = 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/db/dbtest"
 )
 
@@ -51,7 +52,7 @@ func (c *Clinic) Count(t testing.TB, query string, args ...any) int {
 // organizations.
 func (c *Clinic) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	role, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.AppURL)) // may end the program's connections
+	role, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.RoleURL)) // may end the program's connections
 	require.NoError(t, err)
 	defer role.Close()
 	_, err = role.ExecContext(t.Context(), statement, args...)
@@ -78,10 +79,19 @@ func (c *Clinic) TryAsOwner(t *testing.T, statement string, arguments ...any) er
 	return err
 }
 
+// RequireGuarded requires that triggers refuse a statement even to the owner of the tables. The portable profile has
+// none.
+func (c *Clinic) RequireGuarded(t *testing.T, statement string) {
+	t.Helper()
+	if dbtest.Profile() != db.Portable {
+		require.Error(t, c.TryAsOwner(t, statement), "not even the owner of the tables: %s", statement)
+	}
+}
+
 // TryAsProgram changes the database directly, as the program's role, and returns the error.
 func (c *Clinic) TryAsProgram(t *testing.T, statement string) error {
 	t.Helper()
-	opened, err := sql.Open("pgx", c.Database.AppURL)
+	opened, err := sql.Open("pgx", c.Database.RoleURL)
 	require.NoError(t, err)
 	defer opened.Close()
 	_, err = opened.ExecContext(t.Context(), statement)

@@ -17,6 +17,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/dbtest"
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
@@ -47,6 +49,9 @@ func (c *Clinic) Launch(t testing.TB, databaseURL string, settings ...string) *I
 	query := address.Query()
 	query.Set("application_name", p.SessionName)
 	address.RawQuery = query.Encode()
+	if dbtest.Profile() == db.Portable {
+		settings = append([]string{"OMNI_DB_PROFILE=portable"}, settings...)
+	}
 	p.Process.Env = append([]string{
 		runMain + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "OMNI_ADDR=127.0.0.1:0",
 		"OMNI_METRICS_ADDR=127.0.0.1:0",

@@ -22,8 +22,8 @@ func (s *ScheduleService) scheduleRoutes() []httpx.Route {
 			Reads: subjectAppointment,
 			Name:  "listAppointments", Summary: "List appointments",
 			Description: "Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time " +
-				"zone). An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, " +
-				"status.",
+				"zone). An appointment that crosses midnight is on both of its days. Several values of a " +
+				"filter mean any of them.",
 			Eventual: true, Endpoint: httpx.Handle(http.StatusOK, s.handleList),
 		},
 		{
@@ -46,12 +46,26 @@ type within struct {
 
 func (w within) days() Days { return Days{w.From, w.To} }
 
+// participantsQuery has the participants of a list, one of each kind or several.
+type participantsQuery struct {
+	PatientID       []uuid.UUID `query:"patientId" validate:"max=200"`       // One of these patients takes part.
+	PractitionerID  []uuid.UUID `query:"practitionerId" validate:"max=200"`  // One of these practitioners takes part.
+	AuthorizationID []uuid.UUID `query:"authorizationId" validate:"max=200"` // One of these authorizations is used.
+}
+
+func (q participantsQuery) participants() Participants {
+	return Participants{q.PatientID, q.PractitionerID, q.AuthorizationID}
+}
+
 type listRequest struct {
 	httpx.PageQuery
 	within
-	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
-	PatientID      uuid.UUID `query:"patientId"`
-	PractitionerID uuid.UUID `query:"practitionerId"`
+	participantsQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
+	// The services of the appointments.
+	ServiceCodeID []uuid.UUID `query:"serviceCodeId" validate:"max=200"`
+	// The locations of the appointments.
+	LocationID []uuid.UUID `query:"locationId" validate:"max=200"`
 	// The series of the appointments.
 	SeriesID uuid.UUID `query:"seriesId"`
 	// The statuses of the appointments.
@@ -77,8 +91,8 @@ func (s *ScheduleService) handleList(ctx context.Context, in listRequest) (httpx
 		return httpx.Page[appointmentBody]{}, err
 	}
 	f := Filter{
-		PatientID: in.PatientID, PractitionerID: in.PractitionerID, SeriesID: in.SeriesID, Days: in.days(),
-		Page: page,
+		Participants: in.participants(), ServiceCodes: in.ServiceCodeID, Locations: in.LocationID,
+		SeriesID: in.SeriesID, Days: in.days(), Page: page,
 	}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, Status(status))

@@ -171,10 +171,13 @@ func sessionBodyOf(s Session) sessionBody {
 type sessionsRequest struct {
 	httpx.PageQuery
 	within
-	Sort           string    `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
-	PatientID      uuid.UUID `query:"patientId"`
-	PractitionerID uuid.UUID `query:"practitionerId"`
-	AppointmentID  uuid.UUID `query:"appointmentId"`
+	participantsQuery
+	Sort string `query:"sort" validate:"omitempty,oneof=startTime -startTime"`
+	// The services of the sessions.
+	ServiceCodeID []uuid.UUID `query:"serviceCodeId" validate:"max=200"`
+	// The locations of the sessions.
+	LocationID    []uuid.UUID `query:"locationId" validate:"max=200"`
+	AppointmentID uuid.UUID   `query:"appointmentId"`
 	// Whether the sessions have units that no authorization covers.
 	Unauthorized *bool `query:"unauthorized"`
 	// Whether the sessions are voided.
@@ -191,8 +194,9 @@ func (s *SessionService) handleSessions(ctx context.Context, in sessionsRequest)
 		return httpx.Page[sessionBody]{}, err
 	}
 	found, err := s.Sessions(ctx, SessionFilter{
-		PatientID: in.PatientID, PractitionerID: in.PractitionerID, AppointmentID: in.AppointmentID,
-		Unauthorized: in.Unauthorized, Voided: in.Voided, Conflicts: in.Conflict,
+		Participants: in.participants(), ServiceCodes: in.ServiceCodeID, Locations: in.LocationID,
+		AppointmentID: in.AppointmentID,
+		Unauthorized:  in.Unauthorized, Voided: in.Voided, Conflicts: in.Conflict,
 		Awaiting: in.AwaitingMySignature, Days: in.days(), Page: page,
 	})
 	return httpx.PageOf(in.PageQuery, found, sessionBodyOf, func(s Session) any { return positionOf(s.Start, s.ID) }), err

@@ -95,8 +95,7 @@ func visitBodyOf(v Visit) visitBody {
 type visitsRequest struct {
 	httpx.TableQuery
 	within
-	PatientID      uuid.UUID `query:"patientId"`
-	PractitionerID uuid.UUID `query:"practitionerId"`
+	participantsQuery
 }
 
 func (s *SessionService) handleVisits(ctx context.Context, in visitsRequest) (httpx.Page[visitBody], error) {
@@ -105,7 +104,7 @@ func (s *SessionService) handleVisits(ctx context.Context, in visitsRequest) (ht
 		return httpx.Page[visitBody]{}, err
 	}
 	sessions, visits, err := s.Visits(ctx, SessionFilter{
-		PatientID: in.PatientID, PractitionerID: in.PractitionerID, Voided: new(false), Days: in.days(), Page: page,
+		Participants: in.participants(), Voided: new(false), Days: in.days(), Page: page,
 	})
 	if err != nil {
 		return httpx.Page[visitBody]{}, err

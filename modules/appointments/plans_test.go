@@ -90,6 +90,11 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 	next.After = &db.Position{Value: someday.Format(time.RFC3339Nano), ID: uuid.New()}
 	week, ever := Span{someday, someday.AddDate(0, 0, 7)}, Span{}
 	who, patient := idFrom("u7"), idFrom("p7")
+	ofPractitioner := Participants{Practitioners: []uuid.UUID{who}}
+	ofPatient := Participants{Patients: []uuid.UUID{patient}}
+	ofBoth := Participants{Patients: ofPatient.Patients, Practitioners: ofPractitioner.Practitioners}
+	ofSeveral := Participants{Practitioners: []uuid.UUID{who, idFrom("u8")}}
+	ofAuthorizations := Participants{Authorizations: []uuid.UUID{idFrom("z7"), idFrom("z8")}}
 	key := record.Of(organization, idFrom("a5001"))
 	list := func(f Filter, within Span) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := s.list(ctx, f, within); return err }
@@ -102,15 +107,22 @@ func TestReadsOfAFilledDatabase(t *testing.T) {
 		"the first page of all":          list(Filter{Page: page}, ever),
 		"the next page of all":           list(Filter{Page: next}, ever),
 		"scheduled appointments":         list(Filter{Page: page, Statuses: []Status{Scheduled}}, week),
-		"a practitioner's week":          list(Filter{Page: page, PractitionerID: who}, week),
-		"a patient's week":               list(Filter{Page: page, PatientID: patient}, week),
-		"a patient's appointments":       list(Filter{Page: page, PatientID: patient}, ever),
-		"a practitioner's and patient's": list(Filter{Page: page, PatientID: patient, PractitionerID: who}, week),
+		"a practitioner's week":          list(Filter{Page: page, Participants: ofPractitioner}, week),
+		"a patient's week":               list(Filter{Page: page, Participants: ofPatient}, week),
+		"a patient's appointments":       list(Filter{Page: page, Participants: ofPatient}, ever),
+		"a practitioner's and patient's": list(Filter{Page: page, Participants: ofBoth}, week),
+		"two practitioners' week":        list(Filter{Page: page, Participants: ofSeveral}, week),
+		"two authorizations' week":       list(Filter{Page: page, Participants: ofAuthorizations}, week),
+		"a week at a location":           list(Filter{Page: page, Locations: []uuid.UUID{idFrom("l1")}}, week),
+		"a week of a service":            list(Filter{Page: page, ServiceCodes: []uuid.UUID{idFrom("c1")}}, week),
+		"two practitioners' sessions":    sessions(SessionFilter{Page: page, Participants: ofSeveral}, week),
+		"two authorizations' sessions":   sessions(SessionFilter{Page: page, Participants: ofAuthorizations}, week),
+		"a service's sessions":           sessions(SessionFilter{Page: page, ServiceCodes: []uuid.UUID{idFrom("c1")}}, week),
 		"a series":                       list(Filter{Page: page, SeriesID: idFrom("s100")}, ever),
 		"sessions of a week":             sessions(SessionFilter{Page: page}, week),
 		"the exceptions list":            sessions(SessionFilter{Page: page, Unauthorized: new(true)}, ever),
-		"a patient's sessions":           sessions(SessionFilter{Page: page, PatientID: patient}, week),
-		"a practitioner's sessions":      sessions(SessionFilter{Page: page, PractitionerID: who}, week),
+		"a patient's sessions":           sessions(SessionFilter{Page: page, Participants: ofPatient}, week),
+		"a practitioner's sessions":      sessions(SessionFilter{Page: page, Participants: ofPractitioner}, week),
 		"the session of an appointment":  sessions(SessionFilter{Page: page, AppointmentID: key.ID}, ever),
 		"sessions with conflicts": func(ctx context.Context) error {
 			rules := map[uuid.UUID][]scheduling.DatedNoteRule{idFrom("c1"): {{StartsOn: scheduling.Always, Rule: &scheduling.NoteRule{

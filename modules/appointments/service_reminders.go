@@ -87,7 +87,9 @@ func (s *ReminderService) remindFamilies(ctx context.Context, due []dueReminder)
 // returns their number. Index: appointment_reminders_by_start.
 func (s *ReminderService) ForgetReminders(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.Database, db.Removal{
-		Operation: "reminders.forget", Table: "appointment_reminders", Time: "starts_at", Before: s.now().Add(-MaxLength),
+		Operation: "reminders.forget", Table: "appointment_reminders",
+		Key:  []string{"organization_id", "appointment_id", "starts_at", "minutes_before"},
+		Time: "starts_at", Before: s.now().Add(-MaxLength),
 	})
 }
 

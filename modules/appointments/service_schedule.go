@@ -41,13 +41,18 @@ func (s *ScheduleService) Get(ctx context.Context, id uuid.UUID) (Appointment, e
 
 // Filter narrows a list of appointments. Zero values do not filter.
 type Filter struct {
-	PatientID      uuid.UUID
-	PractitionerID uuid.UUID
-	SeriesID       uuid.UUID
-	Statuses       []Status
-	Days           Days
-	Page           db.Keyset // sorted by start
+	Participants
+	ServiceCodes []uuid.UUID
+	Locations    []uuid.UUID
+	SeriesID     uuid.UUID
+	Statuses     []Status
+	Days         Days
+	Page         db.Keyset // sorted by start
 }
+
+// Participants narrow a list to appointments or sessions with one of the patients, one of the practitioners
+// and one of the authorizations. Empty lists do not filter.
+type Participants struct{ Patients, Practitioners, Authorizations []uuid.UUID }
 
 // List returns the appointments that match the filter, within the caller's record scope and as the
 // caller may see them.

@@ -20,15 +20,16 @@ type SessionService struct{ base }
 
 // SessionFilter narrows a list of sessions. Zero values do not filter.
 type SessionFilter struct {
-	PatientID      uuid.UUID
-	PractitionerID uuid.UUID
-	AppointmentID  uuid.UUID
-	Voided         *bool          // true: only voided sessions; false: only the others
-	Unauthorized   *bool          // true: only sessions with units that no authorization covers; false: only the others
-	Conflicts      []ConflictKind // only sessions with a conflict of one of the kinds
-	Awaiting       *bool          // true: only sessions that lack nothing but signatures, among them the caller's; false: only the others
-	Days           Days
-	Page           db.Keyset // sorted by start
+	Participants
+	ServiceCodes  []uuid.UUID
+	Locations     []uuid.UUID
+	AppointmentID uuid.UUID
+	Voided        *bool          // true: only voided sessions; false: only the others
+	Unauthorized  *bool          // true: only sessions with units that no authorization covers; false: only the others
+	Conflicts     []ConflictKind // only sessions with a conflict of one of the kinds
+	Awaiting      *bool          // true: only sessions that lack nothing but signatures, among them the caller's; false: only the others
+	Days          Days
+	Page          db.Keyset // sorted by start
 }
 
 // Session returns a session. The error is [ErrSessionNotFound].

@@ -40,8 +40,9 @@ func (s Span) narrow(tx *gorm.DB) *gorm.DB {
 	return tx
 }
 
-// list returns appointments sorted by start. Indexes: appointments_by_start; for one practitioner
-// or patient, theirs by start; for a series, appointments_by_series.
+// list returns appointments sorted by start. Indexes: appointments_by_start; for practitioners or patients,
+// theirs by start; for authorizations, appointment_patients_by_authorization; for a series,
+// appointments_by_series.
 func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, error) {
 	tx, organization, err := db.ScopedTenant(ctx, appointmentOwners)
 	if err != nil {
@@ -54,14 +55,21 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 	if len(f.Statuses) > 0 {
 		tx = tx.Where("status IN ?", f.Statuses)
 	}
+	if len(f.ServiceCodes) > 0 {
+		tx = tx.Where("service_code_id IN ?", f.ServiceCodes)
+	}
+	if len(f.Locations) > 0 {
+		tx = tx.Where("location_id IN ?", f.Locations)
+	}
 	for _, part := range []struct {
 		table, column string
-		id            uuid.UUID
+		ids           []uuid.UUID
 	}{
-		{"appointment_patients", "patient_id", f.PatientID},
-		{"appointment_practitioners", "practitioner_id", f.PractitionerID},
+		{"appointment_patients", "patient_id", f.Patients},
+		{"appointment_patients", "authorization_id", f.Authorizations},
+		{"appointment_practitioners", "practitioner_id", f.Practitioners},
 	} {
-		if part.id == uuid.Nil {
+		if len(part.ids) == 0 {
 			continue
 		}
 		handle, err := db.Handle(ctx)
@@ -69,7 +77,7 @@ func (s store) list(ctx context.Context, f Filter, within Span) ([]Appointment, 
 			return nil, err
 		}
 		taking := within.narrow(handle.Table(part.table).Select("appointment_id").
-			Where("organization_id = ? AND "+part.column+" = ?", organization, part.id))
+			Where("organization_id = ? AND "+part.column+" IN ?", organization, part.ids))
 		tx = tx.Where("id IN (?)", taking)
 	}
 	rows, err := db.Find[Appointment](ctx, f.Page.Apply(tx))

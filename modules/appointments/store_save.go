@@ -148,13 +148,15 @@ func (store) removeParticipants(ctx context.Context, shrunk []Appointment) error
 		columns := db.Columns(shrunk, func(v *db.Values, a Appointment) {
 			v.UUID(a.OrganizationID, a.ID).Int(remaining(a))
 		})
-		err := tx.Exec(`
-			DELETE FROM `+table+` WHERE ctid = ANY (ARRAY(
-				SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
+		statement := db.ByRows("DELETE FROM "+table+" WHERE {rows}", db.Rows{
+			Key: []string{"organization_id", "appointment_id", "position"},
+			Query: `SELECT f.{row} FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS k (organization_id, id, remaining)
 				CROSS JOIN LATERAL (
-					SELECT t.ctid FROM `+table+` t
+					SELECT t.{row} FROM ` + table + ` t
 					WHERE t.organization_id = k.organization_id AND t.appointment_id = k.id
-						AND t.position >= k.remaining OFFSET 0) f))`, columns...).Error
+						AND t.position >= k.remaining OFFSET 0) f`,
+		})
+		err := tx.Exec(statement.For(ctx), columns...).Error
 		if err != nil {
 			return err
 		}
@@ -242,10 +244,12 @@ func (store) archive(ctx context.Context, sessions []Session) error {
 				SELECT * FROM sessions t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) s
 			CROSS JOIN LATERAL (
 				SELECT * FROM session_patients t WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) p`,
-		`DELETE FROM session_patients WHERE ctid = ANY (ARRAY(
-			SELECT f.ctid FROM ` + keys + ` CROSS JOIN LATERAL (
-				SELECT t.ctid FROM session_patients t
-				WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) f))`,
+		db.ByRows("DELETE FROM session_patients WHERE {rows}", db.Rows{
+			Key: []string{"organization_id", "session_id", "patient_id"},
+			Query: `SELECT f.{row} FROM ` + keys + ` CROSS JOIN LATERAL (
+				SELECT t.{row} FROM session_patients t
+				WHERE t.organization_id = k.organization_id AND t.session_id = k.id OFFSET 0) f`,
+		}).For(ctx),
 	} {
 		if err := tx.Exec(statement, columns...).Error; err != nil {
 			return err

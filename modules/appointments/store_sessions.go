@@ -126,14 +126,27 @@ func (f SessionFilter) narrow(tx *gorm.DB, organization uuid.UUID) *gorm.DB {
 	default:
 		tx = tx.Where("unauthorized_units = 0")
 	}
-	if f.PatientID != uuid.Nil {
-		tx = tx.Where(`EXISTS (SELECT FROM session_patients p
-			WHERE p.organization_id = ? AND p.session_id = sessions.id AND p.patient_id = ?)`, organization, f.PatientID)
+	if len(f.ServiceCodes) > 0 {
+		tx = tx.Where(`EXISTS (SELECT FROM appointments a
+			WHERE a.organization_id = ? AND a.id = sessions.appointment_id AND a.service_code_id IN ?)`,
+			organization, f.ServiceCodes)
 	}
-	if f.PractitionerID != uuid.Nil {
+	if len(f.Locations) > 0 {
+		tx = tx.Where("location_id IN ?", f.Locations)
+	}
+	if len(f.Patients) > 0 {
+		tx = tx.Where(`EXISTS (SELECT FROM session_patients p
+			WHERE p.organization_id = ? AND p.session_id = sessions.id AND p.patient_id IN ?)`, organization, f.Patients)
+	}
+	if len(f.Authorizations) > 0 {
+		tx = tx.Where(`EXISTS (SELECT FROM session_patients p
+			WHERE p.organization_id = ? AND p.session_id = sessions.id AND p.authorization_id IN ?)`,
+			organization, f.Authorizations)
+	}
+	if len(f.Practitioners) > 0 {
 		tx = tx.Where(`EXISTS (SELECT FROM appointment_practitioners p
 			WHERE p.organization_id = ? AND p.appointment_id = sessions.appointment_id
-				AND p.practitioner_id = ?)`, organization, f.PractitionerID)
+				AND p.practitioner_id IN ?)`, organization, f.Practitioners)
 	}
 	return tx
 }

@@ -117,10 +117,11 @@ type unsealedRow struct {
 
 // chainState is the state of a chain in one snapshot.
 type chainState struct {
-	checkpoint *head // the newest one
-	removed    int64 // removed events, up to the checkpoint
-	chainHead  head  // the chain's head
-	waiting    int
+	checkpoint   *head     // the newest one
+	checkpointAt time.Time // when it was written
+	removed      int64     // removed events, up to the checkpoint
+	chainHead    head      // the chain's head
+	waiting      int
 }
 
 // firstPosition is the position before the first entry of the chain.
@@ -161,9 +162,10 @@ type section struct {
 // kept.
 type sectionCheck struct {
 	chainState
-	at       head // the last link
-	named    []namedList
-	findings Findings
+	at         head // the last link
+	isRemoving bool // rows up to the checkpoint are no problem, because they are being removed
+	named      []namedList
+	findings   Findings
 }
 
 // start returns the last link before a section: the last seal, or the checkpoint if it is newer.
@@ -176,6 +178,9 @@ func (c chainState) start(lastSeal head) head {
 
 // add checks the next link.
 func (c *sectionCheck) add(l *link) {
+	if c.isRemoving && l.Position <= c.firstPosition() {
+		return
+	}
 	if l.Position <= c.at.Position { // before the checkpoint: not removed with the other seals
 		c.findings.add(Finding{
 			c.at.OrganizationID, "position", l.Position, l.SealSequence, "none up to " + fmt.Sprint(c.at.Position),

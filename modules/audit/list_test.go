@@ -307,10 +307,12 @@ func TestListsAreAppendOnly(t *testing.T) {
 func TestListsAreRemovedAfterTheirEvents(t *testing.T) {
 	t.Parallel()
 	o, organization, records := open(t), uuid.New(), things(3)
+	o.splitFirst(t, moment.AddDate(0, 0, 1).Add(time.Hour))
 	for day := range 4 {
 		o.record(t, read(organization, moment.AddDate(0, 0, day), records...))
 	}
 	o.seal(t)
+	o.now = moment.AddDate(0, 0, 5)
 	owner := o.asOwner(t)
 	removed, err := owner.Remove(t.Context(), audit.Removal{Before: moment.AddDate(0, 0, 2), By: "operator"})
 	require.NoError(t, err)

@@ -26,6 +26,21 @@ func (o *office) split(t *testing.T, at ...time.Time) {
 	}
 }
 
+// splitFirst divides the first partitions of an empty trail.
+func (o *office) splitFirst(t *testing.T, bound time.Time) {
+	t.Helper()
+	for _, table := range []string{"audit_events", "audit_seals"} {
+		var end time.Time
+		require.NoError(t, o.owner.QueryRowContext(t.Context(),
+			`SELECT ends_at FROM partitions_of($1::text::regclass) LIMIT 1`, table).Scan(&end))
+		_, err := o.owner.ExecContext(t.Context(), fmt.Sprintf(`
+			ALTER TABLE %[1]s DETACH PARTITION partitions.%[1]s_first;
+			ALTER TABLE %[1]s ATTACH PARTITION partitions.%[1]s_first FOR VALUES FROM ('%[2]s') TO ('%[3]s');
+			SELECT add_first_partition('%[1]s')`, table, bound.Format(time.RFC3339), end.Format(time.RFC3339)))
+		require.NoError(t, err)
+	}
+}
+
 // months returns the starts of n months after all partitions of a fresh database.
 func months(n int) []time.Time {
 	all := make([]time.Time, n)

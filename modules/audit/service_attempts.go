@@ -51,6 +51,7 @@ func (s *Service) WriteAttempts(ctx context.Context) (int64, error) {
 func (s *Service) RemoveOldAttempts(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.database, db.Removal{
 		Operation: "audit.forget-attempts", Table: "anonymous_attempts", Time: "minute",
+		Key:    []string{"minute", "source", "action", "reason"},
 		Before: s.now().Add(-attemptRetention),
 	})
 }

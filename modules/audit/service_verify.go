@@ -20,6 +20,10 @@ const maxUnsealedTime = time.Minute
 // always have unsealed events.
 const maxSealTransactions = 100
 
+// maxRemovalTime is how long rows up to a checkpoint may remain before [Service.Verify] reports them. A removal
+// writes its checkpoints before it drops the partitions.
+const maxRemovalTime = time.Hour
+
 // sectionLength is the number of links that are read in one snapshot.
 const sectionLength = 5000
 
@@ -37,6 +41,8 @@ type VerificationScope struct {
 	// Incremental limits the check to the events after that position, and to unsealed events since a time.
 	Incremental bool
 	Since       time.Time
+	// Removing ignores rows up to the checkpoint, which an interrupted removal has left.
+	Removing bool
 }
 
 // Verify checks trails. It reports:
@@ -180,7 +186,10 @@ func (v *chainVerifier) verifySection(ctx context.Context, of section, isLast bo
 		if err != nil {
 			return Findings{}, err
 		}
-		check := sectionCheck{chainState: state, at: state.start(seal)}
+		check := sectionCheck{
+			chainState: state, at: state.start(seal),
+			isRemoving: v.scope.Removing || v.now().Sub(state.checkpointAt).Abs() < maxRemovalTime,
+		}
 		if err := v.store.links(ctx, v.organization, of, check.add); err != nil {
 			return Findings{}, err
 		}

@@ -29,7 +29,7 @@ func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time
 	var found []Checkpoint
 	err = tx.Raw(`
 		SELECT organization_id, position, hash FROM audit_seals s
-		WHERE organization_id = @organization AND position < coalesce((
+		WHERE organization_id = @organization AND occurred_at < @moment AND position < coalesce((
 			SELECT min(k.position) FROM audit_seals k WHERE k.organization_id = @organization AND k.occurred_at >= @moment),
 			(SELECT c.last_position + 1 FROM audit_chains c WHERE c.organization_id = @organization))
 		ORDER BY position DESC
@@ -40,15 +40,29 @@ func (store) lastBefore(ctx context.Context, organization uuid.UUID, moment time
 	return &found[0], nil
 }
 
-// remove writes the checkpoint and deletes all events up to it and their lists, with the setting
-// that the tables' triggers require.
-func (s store) remove(ctx context.Context, c *Checkpoint, before time.Time) error {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return err
+// lastIn returns the last position of an organization in the partitions that end up to a bound. The position is 0
+// if there is none. Index: the primary key.
+func (store) lastIn(ctx context.Context, organization uuid.UUID, bound time.Time) (Checkpoint, error) {
+	found, err := db.Select[Checkpoint](ctx, `
+		SELECT organization_id, position, hash FROM audit_seals WHERE organization_id = ? AND occurred_at < ?
+		ORDER BY position DESC LIMIT 1`, organization, bound)
+	if err != nil || len(found) == 0 {
+		return Checkpoint{OrganizationID: organization}, err
 	}
-	err = tx.Raw("SELECT count(*) FROM audit_seals WHERE organization_id = ? AND position <= ?",
-		c.OrganizationID, c.Position).Scan(&c.Removed).Error
+	return found[0], nil
+}
+
+// hasUnsealedBefore reports whether an event that occurred before the time waits for its seal.
+func (store) hasUnsealedBefore(ctx context.Context, before time.Time) (bool, error) {
+	return db.SelectOne[bool](ctx, `
+		SELECT EXISTS (SELECT FROM audit_unsealed u CROSS JOIN LATERAL unnest(u.times) AS k (occurred_at)
+			WHERE k.occurred_at < ?)`, before)
+}
+
+// remove writes the checkpoint and deletes all events up to it that occurred at the bound or later, with the setting
+// that the tables' triggers require. Without a bound it deletes all events up to the checkpoint.
+func (s store) remove(ctx context.Context, c Checkpoint, bound time.Time) error {
+	tx, err := db.Handle(ctx)
 	if err != nil {
 		return err
 	}
@@ -64,21 +78,21 @@ func (s store) remove(ctx context.Context, c *Checkpoint, before time.Time) erro
 	}
 	events := tx.Exec(`
 		DELETE FROM audit_events e USING audit_seals s
-		WHERE s.organization_id = ? AND s.position <= ?
-		  AND (e.organization_id, e.occurred_at, e.sequence) = (s.organization_id, s.occurred_at,
-		  	s.sequence)`, c.OrganizationID, c.Position)
+		WHERE s.organization_id = ? AND s.position <= ? AND s.occurred_at >= ? AND e.occurred_at >= ?
+		  AND (e.organization_id, e.occurred_at, e.sequence) = (s.organization_id, s.occurred_at, s.sequence)`,
+		c.OrganizationID, c.Position, bound, bound)
 	if events.Error != nil {
 		return events.Error
 	}
-	seals := tx.Exec("DELETE FROM audit_seals WHERE organization_id = ? AND position <= ?", c.OrganizationID, c.Position)
-	if seals.Error == nil && (events.RowsAffected != c.Removed || seals.RowsAffected != c.Removed) {
-		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected,
-			seals.RowsAffected, c.Removed)
-	}
+	seals := tx.Exec("DELETE FROM audit_seals WHERE organization_id = ? AND position <= ? AND occurred_at >= ?",
+		c.OrganizationID, c.Position, bound)
 	if seals.Error != nil {
 		return seals.Error
 	}
-	return s.removeLists(ctx, c.OrganizationID, before)
+	if n := seals.RowsAffected; events.RowsAffected != n || n > c.Removed || bound.IsZero() && n != c.Removed {
+		return fmt.Errorf("audit: %d events and %d seals would be removed instead of %d", events.RowsAffected, n, c.Removed)
+	}
+	return nil
 }
 
 // removeLists deletes the lists of days before a time that no event names any more. It keeps the lists of the last
@@ -86,6 +100,9 @@ func (s store) remove(ctx context.Context, c *Checkpoint, before time.Time) erro
 func (store) removeLists(ctx context.Context, organization uuid.UUID, before time.Time) error {
 	tx, err := db.Handle(ctx)
 	if err != nil {
+		return err
+	}
+	if err := tx.Exec("SELECT set_config('omnirapeutic.audit_removal', 'on', true)").Error; err != nil {
 		return err
 	}
 	day := before.UTC().Format(time.DateOnly)

@@ -51,15 +51,16 @@ func (store) chainState(ctx context.Context, organization uuid.UUID) (chainState
 		return p, err
 	}
 	var checkpoints []struct {
-		Position int64
-		Hash     Hash
-		Removed  int64
+		Position  int64
+		Hash      Hash
+		Removed   int64
+		RemovedAt time.Time
 	}
 	err = tx.Raw(`
-		SELECT position, hash, sum(removed) OVER () AS removed FROM audit_checkpoints
+		SELECT position, hash, sum(removed) OVER () AS removed, removed_at FROM audit_checkpoints
 		WHERE organization_id = ? ORDER BY position DESC LIMIT 1`, organization).Scan(&checkpoints).Error
 	for _, c := range checkpoints {
-		p.checkpoint, p.removed = &head{organization, c.Position, c.Hash}, c.Removed
+		p.checkpoint, p.checkpointAt, p.removed = &head{organization, c.Position, c.Hash}, c.RemovedAt, c.Removed
 	}
 	return p, err
 }

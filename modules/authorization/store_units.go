@@ -185,17 +185,9 @@ func (s store) post(ctx context.Context, changed []*accountChange) error {
 	return s.insertEntries(ctx, entries)
 }
 
-// updateCounters writes the counters of authorizations. It looks up rows one by one and takes their
-// values by index. In a join with the values, the planner would read a small table completely, and
-// SSI would lock it. Under SERIALIZABLE, the sequence number always matches; under a weaker
-// isolation level, the primary key of the entries would prevent duplicates. Index: the primary key.
-func (store) updateCounters(ctx context.Context, changed []*accountChange) error {
-	columns := db.Columns(changed, func(v *db.Values, c *accountChange) {
-		a := c.after.Authorization
-		v.Key(a.key()).Bigint(c.before.LastSequence).Int(a.Total, a.Used, a.Scheduled, a.Version).Bigint(a.LastSequence)
-		v.Hash(a.LastHash).OptionalText(a.UnitsByDate.text()).OptionalTime(a.NextExpiry).Time(a.UpdatedAt)
-	})
-	return db.Write(ctx, len(changed), `
+// updateCounters looks up rows one by one and takes their values by index. In a join with the values, the planner
+// would read a small table completely, and SSI would lock it.
+var updateCounters = db.ByRows(`
 		UPDATE authorizations a SET (
 			total_units, used_units, scheduled_units, version, last_sequence, last_hash, booked_by_date, next_expiry, updated_at
 		) = (
@@ -205,12 +197,24 @@ func (store) updateCounters(ctx context.Context, changed []*accountChange) error
 					($12::timestamptz[])[k.index]
 			FROM array_position($2::uuid[], a.id) AS k (index)
 		)
-		WHERE a.ctid = ANY (ARRAY(
-				SELECT f.ctid FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
-				CROSS JOIN LATERAL (
-					SELECT t.ctid FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f))
+		WHERE a.{rows}
 			AND a.organization_id = ($1::uuid[])[array_position($2::uuid[], a.id)]
-			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`, columns...)
+			AND a.last_sequence = ($3::bigint[])[array_position($2::uuid[], a.id)]`, db.Rows{
+	Key: []string{"organization_id", "id"},
+	Query: `SELECT f.{row} FROM unnest($1::uuid[], $2::uuid[]) AS k (organization_id, id)
+		CROSS JOIN LATERAL (
+			SELECT t.{row} FROM authorizations t WHERE t.organization_id = k.organization_id AND t.id = k.id OFFSET 0) f`,
+})
+
+// updateCounters writes the counters of authorizations. Under SERIALIZABLE, the sequence number always matches; under a weaker
+// isolation level, the primary key of the entries would prevent duplicates. Index: the primary key.
+func (store) updateCounters(ctx context.Context, changed []*accountChange) error {
+	columns := db.Columns(changed, func(v *db.Values, c *accountChange) {
+		a := c.after.Authorization
+		v.Key(a.key()).Bigint(c.before.LastSequence).Int(a.Total, a.Used, a.Scheduled, a.Version).Bigint(a.LastSequence)
+		v.Hash(a.LastHash).OptionalText(a.UnitsByDate.text()).OptionalTime(a.NextExpiry).Time(a.UpdatedAt)
+	})
+	return db.Write(ctx, len(changed), updateCounters.For(ctx), columns...)
 }
 
 // upsertReservations writes new and changed reservations.

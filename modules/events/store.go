@@ -100,21 +100,10 @@ func (store) lockStreams(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	return locked, err
 }
 
-// move assigns positions to up to limit outbox events of each locked stream, creates their
-// deliveries to webhooks, and notifies the other instances. It looks up the rows one by one,
-// independent of the planner's estimates; no other transaction takes from a locked stream. Index:
-// the primary keys.
-func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moveResult, error) {
-	tx, err := db.Handle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var results []moveResult
-	err = tx.Raw(`
+// moveEvents assigns positions to the outbox events of locked streams.
+var moveEvents = db.ByRows(`
 		WITH taken AS (
-			DELETE FROM outbox WHERE ctid = ANY (ARRAY(
-				SELECT o.ctid FROM unnest($1::uuid[]) AS s (organization_id) CROSS JOIN LATERAL (
-					SELECT t.ctid FROM outbox t WHERE t.organization_id = s.organization_id ORDER BY t.sequence LIMIT $2) o))
+			DELETE FROM outbox WHERE {rows}
 			RETURNING *
 		), heads AS (
 			UPDATE event_streams s SET last_position = s.last_position + t.events
@@ -138,8 +127,24 @@ func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.T
 		)
 		SELECT h.organization_id, h.last_position, h.events,
 			(SELECT count(*) FROM handed d WHERE d.organization_id = h.organization_id) AS deliveries,
-			pg_notify($4, h.organization_id || ' ' || h.last_position)
-		FROM heads h`, db.UUIDs(locked), limit, now, notifyChannel).Scan(&results).Error
+			{notify $4, h.organization_id || ' ' || h.last_position}
+		FROM heads h`, db.Rows{
+	Key: []string{"organization_id", "sequence"},
+	Query: `SELECT o.{row} FROM unnest($1::uuid[]) AS s (organization_id) CROSS JOIN LATERAL (
+		SELECT t.{row} FROM outbox t WHERE t.organization_id = s.organization_id ORDER BY t.sequence LIMIT $2) o`,
+}).WithNotify()
+
+// move assigns positions to up to limit outbox events of each locked stream, creates their
+// deliveries to webhooks, and notifies the other instances. It looks up the rows one by one,
+// independent of the planner's estimates; no other transaction takes from a locked stream. Index:
+// the primary keys.
+func (store) move(ctx context.Context, locked []uuid.UUID, limit int, now time.Time) ([]moveResult, error) {
+	tx, err := db.Handle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var results []moveResult
+	err = tx.Raw(moveEvents.For(ctx), db.UUIDs(locked), limit, now, notifyChannel).Scan(&results).Error
 	return results, err
 }
 

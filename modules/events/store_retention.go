@@ -46,6 +46,13 @@ type sliceResult struct {
 	last   bool  // the stream has no more old events
 }
 
+// deleteDeliveries deletes the first deliveries of a range of positions.
+var deleteDeliveries = db.ByRows("DELETE FROM webhook_deliveries WHERE {rows}", db.Rows{
+	Key: []string{"organization_id", "webhook_id", "position"},
+	Query: `SELECT {row} FROM webhook_deliveries
+		WHERE organization_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4`,
+})
+
 // removeSlice removes old events from the beginning of a slice, after their deliveries. If there
 // are many deliveries, it leaves the events to the next slice. The primary key leads to the
 // oldest events, whose times are compared with the cut-off. Indexes: the primary keys,
@@ -68,10 +75,7 @@ func (store) removeSlice(ctx context.Context, s removalSlice) (sliceResult, erro
 	if err != nil || cut.Old == 0 {
 		return sliceResult{upTo: s.after, last: true}, err
 	}
-	deliveries := tx.Exec(`
-		DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM webhook_deliveries
-			WHERE organization_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4))`,
+	deliveries := tx.Exec(deleteDeliveries.For(ctx),
 		s.organization, s.after, cut.UpTo, maxRemovedDeliveries)
 	if deliveries.Error != nil || deliveries.RowsAffected == maxRemovedDeliveries {
 		return sliceResult{upTo: s.after}, deliveries.Error

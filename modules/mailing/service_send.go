@@ -202,6 +202,7 @@ const kept = 30 * 24 * time.Hour
 // RemoveOld removes old mail that is done, and returns the number of rows.
 func (s *Service) RemoveOld(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.Database, db.Removal{
-		Operation: "mail.remove", Table: "mails", Time: "done_at", Where: "state <> 'QUEUED'", Before: s.now().Add(-kept),
+		Operation: "mail.remove", Table: "mails", Key: []string{"organization_id", "id"},
+		Time: "done_at", Where: "state <> 'QUEUED'", Before: s.now().Add(-kept),
 	})
 }

@@ -192,7 +192,8 @@ func (s *Service) Runs(ctx context.Context, page db.Keyset) ([]Run, error) {
 // verifications_by_age.
 func (s *Service) Forget(ctx context.Context) (int64, error) {
 	return db.RemoveOld(ctx, s.Database, db.Removal{
-		Operation: "verification.forget", Table: "verifications", Time: "started_at", Before: s.now().Add(-keep),
+		Operation: "verification.forget", Table: "verifications", Key: []string{"organization_id", "id"},
+		Time: "started_at", Before: s.now().Add(-keep),
 	})
 }
 

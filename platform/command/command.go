@@ -107,6 +107,9 @@ type Options struct {
 	// NoLock makes transactions not wait for each other, for databases without LOCK TABLE. Conflicting
 	// transactions are then retried.
 	NoLock bool
+	// ByOrganization gives each batch commands of one organization only, for databases that keep the rows of
+	// organizations apart.
+	ByOrganization bool
 }
 
 // The defaults of [Options]. A transaction of 256 operations on units takes tens of milliseconds. A
@@ -154,11 +157,25 @@ func NewEngine(o Options) *Engine {
 		Waiting: orDefault(o.QueueLimit, DefaultQueueLimit), Timeout: batchTimeout, Metrics: o.Metrics,
 		Name:   func(t task) string { return t.handler.name() },
 		Weight: func(t task) int { return t.handler.weight(t.command) },
-		Group:  func(t task) any { return t.handler },
+		Group:  e.groupOf,
 	}, func(ctx context.Context, batch Batch[task]) ([]outcome, error) {
 		return batch.First()[0].handler.execute(ctx, batch)
 	})
 	return e
+}
+
+// groupOf returns what the commands of a batch have in common.
+func (e *Engine) groupOf(t task) any {
+	if !e.options.ByOrganization {
+		return t.handler
+	}
+	return organizationGroup{t.handler, t.command.(Command).call().OrganizationID}
+}
+
+// organizationGroup is a handler's group with [Options.ByOrganization].
+type organizationGroup struct {
+	handler      runner
+	organization uuid.UUID
 }
 
 func orDefault(n, preset int) int {
@@ -267,9 +284,13 @@ func (a *adapter[C, State, Result]) weight(command any) int {
 }
 
 // execute executes a batch in one SERIALIZABLE transaction. The batch is closed only after the lock
-// is acquired, so it includes commands that arrived while another instance held it. The context
-// needs no caller.
+// is acquired, so it includes commands that arrived while another instance held it. Without the lock it
+// is closed before the transaction: the snapshot of the prefetched rows may be older than an answer of another
+// instance, to which a later command refers. The context needs no caller.
 func (a *adapter[C, State, Result]) execute(ctx context.Context, batch Batch[task]) ([]outcome, error) {
+	if a.engine.options.NoLock {
+		batch = BatchOf(batch.All()...)
+	}
 	var rows []row // of the latest attempt
 	var prefetched State
 	options := append(append(onceOptions(&rows), db.WritesWithCommit(), db.GenericPlans()), a.engine.WaitForBatches()...)

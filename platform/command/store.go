@@ -103,6 +103,7 @@ func onceOptions(rows *[]row) []db.Option {
 // returns their number. Index: commands_by_age.
 func (e *Engine) Forget(ctx context.Context, older time.Duration) (int64, error) {
 	return db.RemoveOld(ctx, e.options.Database, db.Removal{
-		Operation: "commands.forget", Table: "commands", Time: "created_at", Before: e.options.Clock().Add(-older),
+		Operation: "commands.forget", Table: "commands", Key: []string{"organization_id", "id"},
+		Time: "created_at", Before: e.options.Clock().Add(-older),
 	})
 }

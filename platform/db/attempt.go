@@ -14,13 +14,14 @@ import (
 
 // attempt is one attempt at a transaction. It is stored in the context of the work.
 type attempt struct {
-	unit    unit
-	number  int             // 1 for the first
-	inDoubt bool            // see [InDoubt]
-	at      phase           // phase reached so far
-	links   Links           // see [DB.WithLinks]
-	standby bool            // the server is a standby; see [OnStandby]
-	caller  context.Context // the caller's context; ends no later than that of the transaction
+	unit     unit
+	number   int             // 1 for the first
+	inDoubt  bool            // see [InDoubt]
+	at       phase           // phase reached so far
+	links    Links           // see [DB.WithLinks]
+	standby  bool            // the server is a standby; see [OnStandby]
+	portable bool            // see [Portable]
+	caller   context.Context // the caller's context; ends no later than that of the transaction
 
 	connection *sql.Conn        // connection of the transaction
 	deferred   []writeStatement // statements sent with COMMIT; see [WritesWithCommit]

@@ -21,8 +21,9 @@ import (
 // Config configures [Open].
 type Config struct {
 	URL      string
-	MaxConns int    // at least 1
-	Retry    Policy // the zero value is the preset "default"
+	Profile  Profile // the zero value is PostgreSQL
+	MaxConns int     // at least 1
+	Retry    Policy  // the zero value is the preset "default"
 	// ExecMode is how pgx sends statements: "cache_statement" (or "", its default), or
 	// "exec" or "cache_describe" for transaction-mode poolers.
 	ExecMode  string
@@ -47,6 +48,7 @@ type DB struct {
 	links      Links         // see [DB.WithLinks]
 	standby    *standby      // nil: the primary answers all reads
 	ofStandby  bool          // its server is a standby
+	portable   bool          // the profile is Portable
 }
 
 // execModes are the supported ways of sending statements. The simple protocol is
@@ -113,7 +115,7 @@ func newDB(ctx context.Context, c Config, metrics *Metrics, o poolOptions) (*DB,
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health, o.admit}),
 		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64), ofStandby: o.admit != nil,
-		password: changed,
+		password: changed, portable: c.Profile == Portable,
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
@@ -152,7 +154,7 @@ func openPool(
 		settings.ConnConfig.RuntimeParams["application_name"] = "omnirapeutic"
 	}
 	settings.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	if o.mode == pgx.QueryExecModeCacheStatement {
+	if o.mode == pgx.QueryExecModeCacheStatement && c.Profile != Portable {
 		// Without a better index, a small table is scanned. SSI then locks the whole
 		// table, and transactions on different rows abort each other. Poolers in
 		// transaction mode reject the parameter; there it is set for the role.

@@ -23,8 +23,13 @@ var listenPolicy = Policy{MaxAttempts: 1, BaseDelay: 100 * time.Millisecond, Max
 
 // Listen listens on the channel until the context ends, on one connection outside the
 // pool, and reconnects when it breaks. Notifications can be lost at any time, and
-// behind a pooler in transaction mode none arrive. Use them only to speed things up.
+// behind a pooler in transaction mode none arrive. Use them only to speed things up. In the profile [Portable] there
+// are none: Listen calls Connected several times a second, without a connection.
 func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
+	if d.portable {
+		poll(ctx, l)
+		return
+	}
 	for failures := 0; ctx.Err() == nil; failures++ {
 		connected := time.Now()
 		err := d.listen(ctx, channel, l)

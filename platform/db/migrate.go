@@ -36,8 +36,9 @@ func Migrations() fs.FS {
 // Migrator migrates a database's schema, as its owner.
 type Migrator struct {
 	OwnerURL string
-	AppRole  string // receives the program's privileges, if the role exists and is not the owner
-	FS       fs.FS  // nil: the migrations of this program
+	AppRole  string  // receives the program's privileges, if the role exists and is not the owner
+	Profile  Profile // of the schema; the zero value is PostgreSQL
+	FS       fs.FS   // nil: the migrations of this program
 }
 
 // Migration is one numbered step of the schema.
@@ -51,7 +52,7 @@ type Migration struct {
 // Up applies the missing migrations, then corrects the privileges of the program's role. If several
 // programs migrate at once, one does and the others wait. If the schema is newer than this program,
 // it does nothing, because the privileges are the newer program's. Errors: *[OwnerError] if the role of
-// OwnerURL may not change the schema, *[OldSchemaError].
+// OwnerURL may not change the schema, *[OldSchemaError], *[ProfileError].
 func (m Migrator) Up(ctx context.Context) error {
 	return m.with(ctx, func(owner *sql.DB, p *goose.Provider) error {
 		newer, err := isNewer(ctx, p)
@@ -101,6 +102,9 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	// Row level security applies to the owner too, and migrations concern all
 	// organizations.
 	owner := stdlib.OpenDB(*settings, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		if m.Profile == Portable {
+			return nil // each migration sets it, see [Profile.filter]
+		}
 		_, err := c.Exec(ctx, "SET omni.organizations = '*'")
 		return err
 	}))
@@ -112,12 +116,24 @@ func (m Migrator) with(ctx context.Context, fn func(*sql.DB, *goose.Provider) er
 	if files == nil {
 		files = Migrations()
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, owner, files, goose.WithDisableGlobalRegistry(true),
+	profile, err := profileOf(ctx, owner)
+	if err == nil {
+		err = m.Profile.check(profile)
+	}
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, owner, profileFS{files, m.Profile},
+		goose.WithDisableGlobalRegistry(true),
 		goose.WithAllowOutofOrder(true)) // parallel branches number their migrations independently
 	if err != nil {
 		return err
 	}
-	return locked(ctx, owner, func() error { return fn(owner, p) })
+	lock := locked
+	if m.Profile == Portable {
+		lock = lockedByRow
+	}
+	return lock(ctx, owner, func() error { return fn(owner, p) })
 }
 
 // lockInterval is how often a waiting migrator polls for the lock. It does not wait in the

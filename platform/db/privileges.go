@@ -28,7 +28,14 @@ func (m Migrator) grant(ctx context.Context, owner *sql.DB, migrated bool) error
 		return err
 	}
 	defer transaction.Rollback() //nolint:errcheck // nothing to roll back after a commit
-	statements := strings.ReplaceAll(privileges, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize())
+	statements, err := m.Profile.filter(privileges)
+	if err != nil {
+		return err
+	}
+	if m.Profile == Portable {
+		statements += "REVOKE INSERT, UPDATE, DELETE ON migration_lock FROM {{role}};\n"
+	}
+	statements = strings.ReplaceAll(statements, "{{role}}", pgx.Identifier{m.AppRole}.Sanitize())
 	if !migrated {
 		var granted string
 		err := transaction.QueryRowContext(ctx,

@@ -28,6 +28,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals, audit_lists, audit
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
+-- +postgresql begin
 -- The program adds partitions with the owner's rights. Its role has no privilege on a partition.
 DO $$
 BEGIN
@@ -36,6 +37,7 @@ BEGIN
     END IF;
 END
 $$;
+-- +postgresql end
 -- Without its row, a queue file would be entered again.
 REVOKE DELETE, TRUNCATE ON audit_spools FROM {{role}};
 -- Invitations stay on record.

@@ -12,6 +12,7 @@ import (
 type Removal struct {
 	Operation string    // name in metrics
 	Table     string    // table name
+	Key       []string  // the columns of its primary key
 	Time      string    // the column or expression that an index begins with (after the columns of Where)
 	Where     string    // a condition on other columns, constant and never from a request; empty: none
 	Before    time.Time // rows with an earlier time are removed
@@ -53,13 +54,13 @@ func (r Removal) removeSlice(ctx context.Context, from *time.Time, limit int) (s
 	}
 	var result slice
 	statement, arguments := r.statement(from, limit)
-	err = tx.Raw(statement, arguments...).Scan(&result).Error
+	err = tx.Raw(statement.For(ctx), arguments...).Scan(&result).Error
 	return result, err
 }
 
 // statement returns the SQL of a slice. The deletion compares the time again, in case another
 // transaction has just renewed a row.
-func (r Removal) statement(from *time.Time, limit int) (statement string, arguments []any) {
+func (r Removal) statement(from *time.Time, limit int) (statement Statement, arguments []any) {
 	where := ""
 	if r.Where != "" {
 		where = r.Where + " AND "
@@ -69,13 +70,13 @@ func (r Removal) statement(from *time.Time, limit int) (statement string, argume
 	if from != nil {
 		since, arguments = fmt.Sprintf(" AND %s >= $3", r.Time), append(arguments, *from)
 	}
-	return fmt.Sprintf(`
+	return ByRows(fmt.Sprintf(`
 		WITH slice AS MATERIALIZED (
-			SELECT ctid AS place, %[2]s AS moment FROM %[1]s WHERE %[3]s%[2]s < $1%[4]s ORDER BY %[2]s LIMIT $2
+			SELECT {row}, %[2]s AS moment FROM %[1]s WHERE %[3]s%[2]s < $1%[4]s ORDER BY %[2]s LIMIT $2
 		), gone AS (
-			DELETE FROM %[1]s WHERE ctid = ANY (ARRAY(SELECT place FROM slice)) AND %[3]s%[2]s < $1 RETURNING 1
+			DELETE FROM %[1]s WHERE {rows} AND %[3]s%[2]s < $1 RETURNING 1
 		)
 		SELECT (SELECT count(*) FROM slice) AS seen, (SELECT count(*) FROM gone) AS removed, (SELECT max(moment)
 			FROM slice) AS last`,
-		pgx.Identifier{r.Table}.Sanitize(), r.Time, where, since), arguments
+		pgx.Identifier{r.Table}.Sanitize(), r.Time, where, since), Rows{r.Key, "SELECT s.{row} FROM slice s"}), arguments
 }

@@ -1,7 +1,9 @@
 package db
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/pressly/goose/v3"
@@ -31,6 +33,35 @@ func (e *SchemaError) Error() string {
 		e.Have, e.Oldest, e.Want)
 }
 
+// ProfileError is returned if the schema was created with another profile. A schema keeps its profile.
+type ProfileError struct{ Schema, Program Profile }
+
+func (e *ProfileError) Error() string {
+	return fmt.Sprintf("the database's schema has the profile %s, and this program uses the profile %s: set "+
+		"OMNI_DB_PROFILE=%[1]s, or use an empty database", e.Schema, e.Program)
+}
+
+// profileOf returns the profile of the database's schema, or "" if it has none yet.
+func profileOf(ctx context.Context, owner *sql.DB) (Profile, error) {
+	var declared bool
+	err := owner.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM information_schema.columns
+		WHERE table_schema = 'public' AND table_name = 'schema_compatibility' AND column_name = 'profile')`).Scan(&declared)
+	if err != nil || !declared {
+		return "", err
+	}
+	var profile string
+	err = owner.QueryRowContext(ctx, `SELECT profile FROM schema_compatibility`).Scan(&profile)
+	return Profile(profile), err
+}
+
+// check returns a *[ProfileError] if the schema has another profile.
+func (p Profile) check(schema Profile) error {
+	if program := cmp.Or(p, PostgreSQL); schema != "" && schema != program {
+		return &ProfileError{Schema: schema, Program: program}
+	}
+	return nil
+}
+
 // firstVersion is the version of the first migration. Lower versions belong to schemas from before the
 // first release, whose migrations no longer exist.
 const firstVersion = 101
@@ -55,7 +86,7 @@ func checkAge(version int64) error {
 
 // CheckSchema checks that this program can work with the database's schema. The schema must have
 // all migrations that the program knows. If it has more, it must declare this program's version, or
-// an older one, compatible. Errors: *[SchemaError], *[OldSchemaError],
+// an older one, compatible. Errors: *[SchemaError], *[OldSchemaError], *[ProfileError],
 // *[UnavailableError].
 func (d *DB) CheckSchema(ctx context.Context) error {
 	want, err := newest(Migrations())
@@ -71,15 +102,17 @@ func (d *DB) CheckSchema(ctx context.Context) error {
 		err = d.pool.QueryRow(ctx,
 			`SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&schema.Have)
 	}
-	if err == nil && declared && schema.Have > want {
-		err = d.pool.QueryRow(ctx, `SELECT max(oldest_program) FROM schema_compatibility`).Scan(&schema.Oldest)
+	var profile string
+	if err == nil && declared && schema.Have >= want {
+		err = d.pool.QueryRow(ctx, `SELECT oldest_program, profile FROM schema_compatibility`).Scan(&schema.Oldest, &profile)
 	}
-	old := checkAge(schema.Have)
-	switch {
-	case err != nil:
+	if err != nil {
 		return newUnavailableError("check the schema", err)
-	case old != nil:
-		return old
+	}
+	if err := cmp.Or(checkAge(schema.Have), d.profile().check(Profile(profile))); err != nil {
+		return err
+	}
+	switch {
 	case schema.Have == want, schema.Have > want && schema.Oldest > 0 && schema.Oldest <= want:
 		return nil
 	}

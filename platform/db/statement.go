@@ -2,7 +2,10 @@ package db
 
 import (
 	"context"
+	"fmt"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -47,4 +50,24 @@ func SelectOne[T any](ctx context.Context, query string, values ...any) (row T, 
 		return row, gorm.ErrRecordNotFound
 	}
 	return rows[0], nil
+}
+
+// ExecAlone executes a statement outside of a transaction, for statements that PostgreSQL refuses in one, such as
+// DETACH PARTITION CONCURRENTLY. A wait for a lock ends with SQLSTATE 55P03 after the given time. The statement is
+// not retried.
+func (d *DB) ExecAlone(ctx context.Context, lockTimeout time.Duration, statement string) error {
+	connection, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return newUnavailableError("exec", err)
+	}
+	defer connection.Release()
+	set := fmt.Sprintf("SET lock_timeout = %d", lockTimeout.Milliseconds())
+	if _, err := connection.Exec(ctx, set, pgx.QueryExecModeExec); err != nil {
+		return err
+	}
+	_, err = connection.Exec(ctx, statement, pgx.QueryExecModeExec)
+	if _, resetErr := connection.Exec(ctx, "RESET lock_timeout", pgx.QueryExecModeExec); resetErr != nil {
+		_ = connection.Conn().Close(context.WithoutCancel(ctx)) // another user must not get the setting
+	}
+	return err
 }

@@ -1983,7 +1983,7 @@ export interface paths {
         };
         /**
          * List appointments
-         * @description Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). An appointment that crosses midnight is on both of its days. Filters: patient, practitioner, series, status.
+         * @description Appointments sorted by start, on the days `from` to `to` (both included, in the organization's time zone). An appointment that crosses midnight is on both of its days. Several values of a filter mean any of them.
          *
          *     Permission: `appointment:read`.
          */
@@ -19396,10 +19396,18 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
+                /** @description One of these patients takes part. */
+                patientId?: string[];
+                /** @description One of these practitioners takes part. */
+                practitionerId?: string[];
+                /** @description One of these authorizations is used. */
+                authorizationId?: string[];
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
-                patientId?: string;
-                practitionerId?: string;
+                /** @description The services of the appointments. */
+                serviceCodeId?: string[];
+                /** @description The locations of the appointments. */
+                locationId?: string[];
                 /** @description The series of the appointments. */
                 seriesId?: string;
                 /** @description The statuses of the appointments. */
@@ -19945,10 +19953,18 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
+                /** @description One of these patients takes part. */
+                patientId?: string[];
+                /** @description One of these practitioners takes part. */
+                practitionerId?: string[];
+                /** @description One of these authorizations is used. */
+                authorizationId?: string[];
                 /** @description The sort order; a minus sign reverses it. */
                 sort?: "startTime" | "-startTime";
-                patientId?: string;
-                practitionerId?: string;
+                /** @description The services of the sessions. */
+                serviceCodeId?: string[];
+                /** @description The locations of the sessions. */
+                locationId?: string[];
                 appointmentId?: string;
                 /** @description Whether the sessions have units that no authorization covers. */
                 unauthorized?: boolean;
@@ -20099,8 +20115,12 @@ export interface operations {
                 from?: string;
                 /** @description The last day. */
                 to?: string;
-                patientId?: string;
-                practitionerId?: string;
+                /** @description One of these patients takes part. */
+                patientId?: string[];
+                /** @description One of these practitioners takes part. */
+                practitionerId?: string[];
+                /** @description One of these authorizations is used. */
+                authorizationId?: string[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
             };

@@ -84,8 +84,8 @@ func Read(r io.Reader) (Anchors, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, longest)
 	for n := 1; scanner.Scan(); n++ {
-		line := scanner.Bytes()
-		if len(bytes.TrimSpace(line)) == 0 {
+		line := bytes.TrimSpace(scanner.Bytes()) // some syslog servers write a space before the text
+		if len(line) == 0 {
 			continue
 		}
 		var h Head

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit/anchor"
+	"omnirapeutic/modules/audit/siem/siemtest"
 )
 
 var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
@@ -70,6 +71,47 @@ func TestAFailedDestinationDoesNotKeepTheOthersFromTheHeads(t *testing.T) {
 	require.ErrorContains(t, err, "anchor 2: status 507")
 	require.NotContains(t, err.Error(), "anchor 3")
 	require.Equal(t, heads, read(t, received).Heads)
+}
+
+func TestHeadsAreSentAsSyslog(t *testing.T) {
+	t.Parallel()
+	l, to := siemtest.Listen(t)
+	received := siemtest.Receive(t, l, false)
+	heads := []anchor.Head{head(1), head(7)}
+	require.NoError(t, anchor.Push(t.Context(), heads, nil, []anchor.Destination{anchor.Destination(to)}))
+	var texts []string
+	for _, message := range <-received {
+		header, text, found := strings.Cut(message, " omnirapeutic - audit.head - ")
+		require.True(t, found, message)
+		require.Regexp(t, `^<110>1 \S+ \S+$`, header)
+		texts = append(texts, text)
+	}
+	require.Equal(t, heads, read(t, []byte(strings.Join(texts, "\n"))).Heads)
+
+	rude, refusing := siemtest.Listen(t)
+	siemtest.Receive(t, rude, true)
+	require.ErrorContains(t, anchor.Push(t.Context(), heads, nil, []anchor.Destination{anchor.Destination(refusing)}), "anchor 1: ")
+}
+
+// TestRsyslogKeepsHeadsWithTheirTimeStamp reads what Debian's rsyslog has written, as the command verify does.
+func TestRsyslogKeepsHeadsWithTheirTimeStamp(t *testing.T) {
+	t.Parallel()
+	to, out := siemtest.Rsyslog(t)
+	heads := []anchor.Head{head(3), head(4)}
+	authority := &anchor.Authority{URL: openAuthority(t).url}
+	require.NoError(t, anchor.Push(t.Context(), heads, authority, []anchor.Destination{anchor.Destination(to)}))
+	var texts []string
+	require.Eventually(t, func() bool {
+		written, _ := os.ReadFile(out)
+		texts = strings.Split(strings.TrimSpace(string(written)), "\n")
+		return len(texts) == len(heads)+1
+	}, 10*time.Second, 50*time.Millisecond)
+	for i, line := range texts {
+		texts[i] = strings.TrimPrefix(line, "110 audit.head ")
+	}
+	anchors := read(t, []byte(strings.Join(texts, "\n")))
+	require.Equal(t, heads, anchors.Heads)
+	require.Len(t, anchors.Stamps, 1)
 }
 
 func TestReadNamesTheLineThatIsNoHead(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"omnirapeutic/modules/audit/siem"
 	"omnirapeutic/platform/tracing"
 )
 
@@ -19,6 +20,8 @@ import (
 //
 //   - file:///PATH: lines are appended to the file
 //   - https://…: lines are sent with POST, as application/x-ndjson; a status of 2xx means that they are kept
+//   - syslog+tls://HOST:PORT: each line is the text of a syslog message; see [siem.Destination]. The texts, one on
+//     each line and in their order, are a file for [Read]
 type Destination string
 
 // Authority is a time stamping authority (RFC 3161) that answers by HTTP (section 3.4).
@@ -67,9 +70,24 @@ func (d Destination) send(ctx context.Context, lines []byte) error {
 		return errors.New("is not a URL")
 	case u.Scheme == "file":
 		return appendTo(u.Path, lines)
+	case u.Scheme == "syslog+tls":
+		return siem.Destination(d).SendMessages(ctx, messagesOf(lines))
 	}
 	_, err = post(ctx, u.String(), "application/x-ndjson", lines)
 	return err
+}
+
+// messageID is the MSGID of the syslog messages.
+const messageID = "audit.head"
+
+// messagesOf returns each line as a syslog message.
+func messagesOf(lines []byte) []siem.Message {
+	var messages []siem.Message
+	now := time.Now()
+	for line := range bytes.Lines(lines) {
+		messages = append(messages, siem.Message{Time: now, ID: messageID, Text: bytes.TrimSuffix(line, []byte("\n"))})
+	}
+	return messages
 }
 
 // appendTo appends lines to a file, and waits until they are on the disk.

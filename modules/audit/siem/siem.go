@@ -71,15 +71,10 @@ func (d Destination) Name() string {
 func (d Destination) Send(ctx context.Context, events []Event) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	u, err := url.Parse(string(d))
-	if err != nil {
-		return errors.New("siem: the destination is not a URL")
-	}
-	trusted, err := authorities(u.Query().Get("ca"))
+	u, settings, err := d.parse()
 	if err != nil {
 		return err
 	}
-	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusted}
 	ctx, span := tracing.Start(ctx, "send audit events")
 	defer func() {
 		if err != nil {
@@ -92,7 +87,32 @@ func (d Destination) Send(ctx context.Context, events []Event) (err error) {
 	if u.Scheme == "https" {
 		return sendLines(ctx, u, settings, events)
 	}
-	return sendSyslog(ctx, u, settings, events)
+	messages, err := messagesOf(events)
+	if err != nil {
+		return err
+	}
+	return sendSyslog(ctx, u, settings, messages)
+}
+
+// SendMessages sends syslog messages to a destination of the scheme syslog+tls, as [Destination.Send] does.
+func (d Destination) SendMessages(ctx context.Context, messages []Message) error {
+	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
+	defer cancel()
+	u, settings, err := d.parse()
+	if err != nil {
+		return err
+	}
+	return sendSyslog(ctx, u, settings, messages)
+}
+
+// parse returns the URL of the destination, and the settings of TLS.
+func (d Destination) parse() (*url.URL, *tls.Config, error) {
+	u, err := url.Parse(string(d))
+	if err != nil {
+		return nil, nil, errors.New("siem: the destination is not a URL")
+	}
+	trusted, err := authorities(u.Query().Get("ca"))
+	return u, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusted}, err
 }
 
 // authorities reads the certificates of a file; nil means the system's.
@@ -153,7 +173,7 @@ func withoutCA(parameters url.Values) string {
 // sendSyslog sends syslog messages on a connection of their own. Syslog has no acknowledgements. A receiver that
 // gets our close_notify has read everything before it and answers with its own (RFC 5425, section 4.4), so the
 // end of its stream counts as one.
-func sendSyslog(ctx context.Context, to *url.URL, settings *tls.Config, events []Event) error {
+func sendSyslog(ctx context.Context, to *url.URL, settings *tls.Config, messages []Message) error {
 	address := to.Host
 	if to.Port() == "" {
 		address = net.JoinHostPort(to.Hostname(), "6514")
@@ -169,11 +189,7 @@ func sendSyslog(ctx context.Context, to *url.URL, settings *tls.Config, events [
 	}
 	stop := context.AfterFunc(ctx, func() { _ = dialed.SetDeadline(time.Unix(1, 0)) }) // a time in the past
 	defer stop()
-	text, err := frames(events)
-	if err != nil {
-		return err
-	}
-	if _, err := dialed.Write(text); err != nil {
+	if _, err := dialed.Write(frames(messages)); err != nil {
 		return fmt.Errorf("siem: send to %s: %w", address, err)
 	}
 	connection := dialed.(*tls.Conn) // the type of tls.Dialer

@@ -1,19 +1,11 @@
 package siem_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,19 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/modules/audit/siem"
+	"omnirapeutic/modules/audit/siem/siemtest"
 )
-
-// certificate returns a certificate of 127.0.0.1, and the path of a file with its authority.
-func certificate(t *testing.T) (*httptest.Server, string) {
-	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	require.NoError(t, os.WriteFile(path, text, 0o600))
-	return server, path
-}
 
 func events(n int) []siem.Event {
 	all := make([]siem.Event, n)
@@ -50,59 +31,10 @@ func events(n int) []siem.Event {
 	return all
 }
 
-// receive accepts one connection and returns the messages of RFC 5425 on it. Then it answers the end of the
-// stream with its own, unless it is rude.
-func receive(t *testing.T, l net.Listener, rude bool) <-chan []string {
-	t.Helper()
-	received := make(chan []string, 1)
-	go func() {
-		defer close(received)
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		var messages []string
-		for in := bufio.NewReader(c); ; {
-			length, err := in.ReadString(' ')
-			if err != nil {
-				break
-			}
-			n, err := strconv.Atoi(strings.TrimSpace(length))
-			if err != nil {
-				t.Errorf("%q is not a length", length)
-				return
-			}
-			message := make([]byte, n)
-			if _, err := io.ReadFull(in, message); err != nil {
-				t.Error(err)
-				return
-			}
-			if messages = append(messages, string(message)); rude {
-				if tcp, ok := c.(*tls.Conn).NetConn().(*net.TCPConn); ok {
-					_ = tcp.SetLinger(0) // resets the connection
-				}
-				return
-			}
-		}
-		received <- messages
-	}()
-	return received
-}
-
-func listen(t *testing.T) (net.Listener, siem.Destination) {
-	t.Helper()
-	server, ca := certificate(t)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", server.TLS)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	return l, siem.Destination("syslog+tls://" + l.Addr().String() + "?ca=" + ca)
-}
-
 func TestSyslogMessagesAreCountedAndAcknowledged(t *testing.T) {
 	t.Parallel()
-	l, to := listen(t)
-	received := receive(t, l, false)
+	l, to := siemtest.Listen(t)
+	received := siemtest.Receive(t, l, false)
 	require.NoError(t, to.Send(t.Context(), events(3)))
 	messages := <-received
 	require.Len(t, messages, 3)
@@ -119,14 +51,14 @@ func TestSyslogMessagesAreCountedAndAcknowledged(t *testing.T) {
 
 func TestSyslogWithoutAnAcknowledgementIsAnError(t *testing.T) {
 	t.Parallel()
-	l, to := listen(t)
-	receive(t, l, true)
+	l, to := siemtest.Listen(t)
+	siemtest.Receive(t, l, true)
 	require.Error(t, to.Send(t.Context(), events(200)))
 }
 
 func TestSendingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	l, to := listen(t)
+	l, to := siemtest.Listen(t)
 	go func() {
 		for { // accepts, and never answers
 			if _, err := l.Accept(); err != nil {
@@ -141,8 +73,8 @@ func TestSendingEndsWithItsContext(t *testing.T) {
 
 func TestReceiversAreAuthenticated(t *testing.T) {
 	t.Parallel()
-	l, to := listen(t)
-	receive(t, l, false)
+	l, to := siemtest.Listen(t)
+	siemtest.Receive(t, l, false)
 	unknown, _, _ := strings.Cut(string(to), "?")
 	require.ErrorContains(t, siem.Destination(unknown).Send(t.Context(), events(1)), "certificate")
 	require.ErrorContains(t, siem.Destination(unknown+"?ca=/nowhere").Send(t.Context(), events(1)), "authorities")
@@ -150,7 +82,7 @@ func TestReceiversAreAuthenticated(t *testing.T) {
 
 func TestLinesAreSentByHTTPS(t *testing.T) {
 	t.Parallel()
-	server, ca := certificate(t)
+	server, ca := siemtest.Certificate(t)
 	status := http.StatusOK
 	var lines []string
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Parts of the priority of a syslog message (RFC 5424, section 6.2.1).
@@ -25,42 +26,56 @@ const (
 // syslogTime is the format of a time with microseconds (RFC 5424, section 6.2.3).
 const syslogTime = "2006-01-02T15:04:05.000000Z07:00"
 
+// Message is a syslog message of the program.
+type Message struct {
+	Time      time.Time
+	ID        string // MSGID: the kind of message
+	IsWarning bool   // its severity is warning, not info
+	Text      []byte // without a line break
+}
+
 // frames returns the messages, each with its length in front (octet counting: RFC 5425, section 4.3).
-func frames(events []Event) ([]byte, error) {
+func frames(messages []Message) []byte {
 	host, err := os.Hostname()
 	if err != nil {
 		host = ""
 	}
 	host = printable(host, maxHostname)
 	var text bytes.Buffer
-	for _, e := range events {
-		message, err := message(host, e)
-		if err != nil {
-			return nil, err
-		}
+	for _, m := range messages {
+		message := m.format(host)
 		text.WriteString(strconv.Itoa(len(message)))
 		text.WriteByte(' ')
 		text.Write(message)
 	}
-	return text.Bytes(), nil
+	return text.Bytes()
 }
 
-// message returns an event as a syslog message: the action is its MSGID, and the text is the event in JSON.
-func message(host string, e Event) ([]byte, error) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return nil, err
+// messagesOf returns events as messages: the action is the MSGID, and the text is the event in JSON.
+func messagesOf(events []Event) ([]Message, error) {
+	messages := make([]Message, len(events))
+	for i, e := range events {
+		body, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		messages[i] = Message{Time: e.OccurredAt, ID: e.Action, IsWarning: e.Outcome == "denied", Text: body}
 	}
+	return messages, nil
+}
+
+// format returns the message as RFC 5424 defines it.
+func (m Message) format(host string) []byte {
 	severity := severityInfo
-	if e.Outcome == "denied" {
+	if m.IsWarning {
 		severity = severityWarning
 	}
-	var m bytes.Buffer
-	m.WriteString("<" + strconv.Itoa(facilityAudit*facilityFactor+severity) + ">1 ")
-	m.WriteString(e.OccurredAt.UTC().Format(syslogTime))
-	m.WriteString(" " + host + " omnirapeutic - " + printable(e.Action, maxMessageID) + " - ")
-	m.Write(body)
-	return m.Bytes(), nil
+	var b bytes.Buffer
+	b.WriteString("<" + strconv.Itoa(facilityAudit*facilityFactor+severity) + ">1 ")
+	b.WriteString(m.Time.UTC().Format(syslogTime))
+	b.WriteString(" " + host + " omnirapeutic - " + printable(m.ID, maxMessageID) + " - ")
+	b.Write(m.Text)
+	return b.Bytes()
 }
 
 // printable returns a field of the header: printable ASCII without spaces, or "-" for none.

@@ -178,7 +178,8 @@ func (s *Service) Remove(ctx context.Context, user uuid.UUID, match patch.Match)
 
 // Outdated selects enrolments that were not confirmed in time.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{
-		{Table: "second_factors", Where: "confirmed_at IS NULL", Time: "started_at", Before: now.Add(-enrolmentTime)},
-	}
+	return []db.Removal{{
+		Table: "second_factors", Key: []string{"organization_id", "user_id"},
+		Where: "confirmed_at IS NULL", Time: "started_at", Before: now.Add(-enrolmentTime),
+	}}
 }

@@ -63,5 +63,7 @@ func New(d Dependencies) *Service {
 
 // Outdated selects expired link requests.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "provider_link_requests", Time: "expires_at", Before: now}}
+	return []db.Removal{{
+		Table: "provider_link_requests", Key: []string{"organization_id", "id"}, Time: "expires_at", Before: now,
+	}}
 }

@@ -247,5 +247,7 @@ func (s *Service) userWithEmail(ctx context.Context, email string, organization 
 
 // Outdated selects expired resets.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "password_resets", Time: "expires_at", Before: now}}
+	return []db.Removal{{
+		Table: "password_resets", Key: []string{"organization_id", "user_id"}, Time: "expires_at", Before: now,
+	}}
 }

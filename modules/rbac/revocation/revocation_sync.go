@@ -32,9 +32,9 @@ func (s *Service) LoadRevocations(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) changesSince(ctx context.Context, transaction uint64) (found []change, upTo uint64, err error) {
+func (s *Service) changesSince(ctx context.Context, mark uint64) (found []change, upTo uint64, err error) {
 	load := func(ctx context.Context) (found []change, err error) {
-		found, upTo, err = s.store.changesSince(ctx, transaction)
+		found, upTo, err = s.store.changesSince(ctx, mark)
 		return found, err
 	}
 	found, err = db.Snapshot(ctx, s.database, "access.load-revocations", load, db.AllOrganizations())

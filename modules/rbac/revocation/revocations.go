@@ -163,7 +163,7 @@ func (r *revocations) endChanged(news []change) {
 	}
 }
 
-// loaded stores that all changes before the transaction upTo were loaded at the given time. From the
+// loaded stores that all changes before the mark upTo were loaded at the given time. From the
 // first call on, the revocations expire.
 func (r *revocations) loaded(at time.Time, upTo uint64) {
 	r.mu.Lock()
@@ -175,7 +175,7 @@ func (r *revocations) loaded(at time.Time, upTo uint64) {
 	}
 }
 
-// next returns the oldest transaction that may not have been loaded.
+// next returns the mark since which changes may not have been loaded.
 func (r *revocations) next() uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -124,5 +124,7 @@ func (s *Service) ContextUntilRevoked(
 
 // Outdated selects the revocations that are older than every token.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "access_changes", Time: "changed_at", Before: now.Add(-Keep)}}
+	return []db.Removal{{
+		Table: "access_changes", Key: []string{"organization_id", "sequence"}, Time: "changed_at", Before: now.Add(-Keep),
+	}}
 }

@@ -53,12 +53,11 @@ func (store) insert(ctx context.Context, organization uuid.UUID, changes []chang
 	if err := tx.Create(&rows).Error; err != nil {
 		return err
 	}
-	return tx.Exec("SELECT pg_notify(?, '')", notifyChannel).Error
+	return db.Notify(ctx, notifyChannel)
 }
 
-// changesSince returns the changes of transactions from the given one on, and the oldest
-// transaction that was still open. The next call continues from there. Index:
-// access_changes_by_transaction.
+// changesSince returns the changes since the mark of an earlier call, 0 for all, and the mark of this
+// call: see [db.CommitOrder]. Index: access_changes_by_transaction.
 func (store) changesSince(ctx context.Context, since uint64) (found []change, upTo uint64, err error) {
 	type row struct {
 		UpTo      string
@@ -67,10 +66,11 @@ func (store) changesSince(ctx context.Context, since uint64) (found []change, up
 		Level     int64
 		ChangedAt time.Time
 	}
+	order := db.CommitOrderOf(ctx)
 	rows, err := db.Select[row](ctx, `
 		SELECT now.up_to, c.kind, c.subject_id, c.level, c.changed_at
-		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS up_to) now
-		LEFT JOIN access_changes c ON c.transaction >= ?::text::xid8`, strconv.FormatUint(since, 10))
+		FROM (SELECT `+order.Mark+` AS up_to) now
+		LEFT JOIN access_changes c ON `+order.Since, strconv.FormatUint(since, 10))
 	if err != nil {
 		return nil, 0, err
 	}

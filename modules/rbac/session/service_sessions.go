@@ -202,5 +202,8 @@ func (s *Service) RemoveTokens(ctx context.Context, now time.Time) (removed int6
 
 // Outdated selects sessions that ended long ago and have no more tokens.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "sign_ins", Where: "NOT has_refresh_tokens", Time: sessionEnd, Before: now.Add(-keepEnded)}}
+	return []db.Removal{{
+		Table: "sign_ins", Key: []string{"organization_id", "id"},
+		Where: "NOT has_refresh_tokens", Time: sessionEnd, Before: now.Add(-keepEnded),
+	}}
 }

@@ -173,12 +173,14 @@ func (store) removeTokens(ctx context.Context, now time.Time) (tokens, sessions 
 		WITH ended AS MATERIALIZED (
 			SELECT organization_id, id FROM sign_ins
 			WHERE has_refresh_tokens AND ` + sessionEnd + ` <= $1 ORDER BY ` + sessionEnd + ` LIMIT $2)`
-	tokens, err = db.Exec(ctx, ended+`
-		DELETE FROM refresh_tokens WHERE ctid = ANY (ARRAY(
-			SELECT t.tid FROM ended e CROSS JOIN LATERAL (
-				SELECT ctid AS tid FROM refresh_tokens t
-				WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) t
-			LIMIT $3))`, now, maxEndedSessions, maxRemovedTokens)
+	statement := db.ByRows(ended+" DELETE FROM refresh_tokens WHERE {rows}", db.Rows{
+		Key: []string{"organization_id", "hash"},
+		Query: `SELECT f.{row} FROM ended e CROSS JOIN LATERAL (
+				SELECT t.{row} FROM refresh_tokens t
+				WHERE t.organization_id = e.organization_id AND t.sign_in_id = e.id OFFSET 0) f
+			LIMIT $3`,
+	})
+	tokens, err = db.Exec(ctx, statement.For(ctx), now, maxEndedSessions, maxRemovedTokens)
 	if err != nil || tokens == maxRemovedTokens {
 		return tokens, 0, err
 	}

@@ -102,5 +102,7 @@ func (s *Service) TakeBack(ctx context.Context, counters [][]byte) error {
 
 // Outdated selects the counts that no longer matter.
 func (s *Service) Outdated(now time.Time) []db.Removal {
-	return []db.Removal{{Table: "sign_in_failures", Time: "last_at", Before: now.Add(-ForgetAfter)}}
+	return []db.Removal{{
+		Table: "sign_in_failures", Key: []string{"throttle_key"}, Time: "last_at", Before: now.Add(-ForgetAfter),
+	}}
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,7 @@ import (
 
 	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/portabletest"
 	"omnirapeutic/platform/postgres"
 	"omnirapeutic/platform/telemetry/logtest"
 )
@@ -39,7 +41,7 @@ func Main(m *testing.M, checks ...func() error) {
 	if code != 0 {
 		checks = nil
 	}
-	for _, check := range append(checks, readServerLog, logtest.Err) {
+	for _, check := range append(checks, readServerLog, logtest.Err, nothingRefused) {
 		if err := check(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
@@ -54,8 +56,11 @@ func Main(m *testing.M, checks ...func() error) {
 
 // Database is a fresh, migrated database.
 type Database struct {
-	AppURL   string // as the program's role
+	AppURL   string // as the program's role; in the portable profile, through a proxy that refuses other features
+	RoleURL  string // as the program's role, for SQL of a test
 	OwnerURL string // as the tables' owner, with access to every organization: row level security applies to the owner too
+	// MigrateURL is the owner's without a setting.
+	MigrateURL string
 
 	template *Template // template of the clone, or nil
 }
@@ -65,7 +70,44 @@ var cluster = sync.OnceValues(start)
 type shared struct {
 	server *postgres.Server
 	dir    string
-	owner  *sql.DB // connected to a database other than the template
+	owner  *sql.DB             // connected to a database other than the template
+	proxy  *portabletest.Proxy // in the portable profile; otherwise nil
+}
+
+// Profile returns the profile of the tests: that of OMNI_TEST_PROFILE, or PostgreSQL's.
+func Profile() db.Profile {
+	if os.Getenv("OMNI_TEST_PROFILE") == string(db.Portable) {
+		return db.Portable
+	}
+	return db.PostgreSQL
+}
+
+// NeedsPostgreSQL skips a test of a feature that the portable profile does not use.
+func NeedsPostgreSQL(t testing.TB, feature string) {
+	t.Helper()
+	if Profile() == db.Portable {
+		t.Skip("the portable profile does not use " + feature)
+	}
+}
+
+// nothingRefused returns what the proxy of the portable profile has refused.
+func nothingRefused() error {
+	if !used.Load() {
+		return nil
+	}
+	s, err := cluster()
+	if err != nil || s.proxy == nil || len(s.proxy.Refusals()) == 0 {
+		return nil //nolint:nilerr // the tests have already failed
+	}
+	return fmt.Errorf("refused: %s", strings.Join(s.proxy.Refusals(), "\nrefused: "))
+}
+
+// through returns the URL for the program: in the portable profile, through the proxy.
+func through(p *portabletest.Proxy, url string) string {
+	if p == nil {
+		return url
+	}
+	return p.URL(url)
 }
 
 const template = "template_migrated"
@@ -92,8 +134,22 @@ func start() (*shared, error) {
 	if _, err := owner.ExecContext(ctx, "CREATE DATABASE "+template); err != nil {
 		return nil, err
 	}
-	migrator := db.Migrator{OwnerURL: server.OwnerURL(template), AppRole: postgres.AppRole}
-	return &shared{server, dir, owner}, migrator.Up(ctx)
+	proxy, err := refusing(server)
+	if err != nil {
+		return nil, err
+	}
+	migrator := db.Migrator{
+		OwnerURL: through(proxy, server.OwnerURL(template)), AppRole: postgres.AppRole, Profile: Profile(),
+	}
+	return &shared{server, dir, owner, proxy}, migrator.Up(ctx)
+}
+
+// refusing returns the proxy of the portable profile, or nil.
+func refusing(s *postgres.Server) (*portabletest.Proxy, error) {
+	if Profile() != db.Portable {
+		return nil, nil
+	}
+	return portabletest.Start(s.OwnerURL(s.Database()))
 }
 
 // Bin returns the folder of the PostgreSQL programs that tests use on this machine, for programs
@@ -175,6 +231,9 @@ func stop() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	if s.proxy != nil {
+		s.proxy.Close()
+	}
 	return errors.Join(s.owner.Close(), s.server.Stop(ctx), os.RemoveAll(filepath.Dir(s.dir)))
 }
 
@@ -204,6 +263,12 @@ func New(t testing.TB) Database {
 	return clone(t, template)
 }
 
+// NewEmpty creates a database without a schema. It is dropped when the test ends.
+func NewEmpty(t testing.TB) Database {
+	t.Helper()
+	return clone(t, "template0")
+}
+
 func clone(t testing.TB, from string) Database {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", count.Add(1))
@@ -212,7 +277,7 @@ func clone(t testing.TB, from string) Database {
 		_, err := s.owner.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 		require.NoError(t, err)
 	})
-	return of(s.server, name)
+	return of(s.server, s.proxy, name)
 }
 
 func create(t testing.TB, name, from string) *shared {
@@ -227,8 +292,11 @@ func create(t testing.TB, name, from string) *shared {
 	return s
 }
 
-func of(s *postgres.Server, name string) Database {
-	d := Database{AppURL: s.AppURL(name), OwnerURL: WithAllOrganizations(s.OwnerURL(name))}
+func of(s *postgres.Server, p *portabletest.Proxy, name string) Database {
+	d := Database{
+		AppURL: through(p, s.AppURL(name)), RoleURL: s.AppURL(name), OwnerURL: WithAllOrganizations(s.OwnerURL(name)),
+		MigrateURL: s.OwnerURL(name),
+	}
 	logtest.SecretIn(d.AppURL)
 	logtest.SecretIn(d.OwnerURL)
 	return d
@@ -252,14 +320,14 @@ func Server(t testing.TB, volatile bool) *postgres.Server {
 		require.NoError(t, server.Stop(ctx))
 		require.NoError(t, os.RemoveAll(dir))
 	})
-	migrator := db.Migrator{OwnerURL: server.OwnerURL(server.Database()), AppRole: postgres.AppRole}
+	migrator := db.Migrator{OwnerURL: server.OwnerURL(server.Database()), AppRole: postgres.AppRole, Profile: Profile()}
 	require.NoError(t, migrator.Up(t.Context()))
 	return server
 }
 
 // Of returns the default database of a server.
 func Of(s *postgres.Server) Database {
-	return of(s, s.Database())
+	return of(s, nil, s.Database())
 }
 
 // As returns the URL of the server's default database for another role.
@@ -304,7 +372,7 @@ func Through(url func(string) string) Option { return func(c *db.Config) { c.URL
 func (d Database) Open(t testing.TB, options ...Option) *db.DB {
 	t.Helper()
 	logger := logtest.Logger()
-	c := db.Config{URL: d.AppURL, MaxConns: 10, Logger: logger, Observers: []db.Observer{db.LogTo(logger)}}
+	c := db.Config{URL: d.AppURL, Profile: Profile(), MaxConns: 10, Logger: logger, Observers: []db.Observer{db.LogTo(logger)}}
 	if text := os.Getenv("OMNI_TEST_MAX_CONNS"); text != "" {
 		n, err := strconv.Atoi(text)
 		require.NoError(t, err)

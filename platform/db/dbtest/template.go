@@ -42,7 +42,7 @@ func (p *Template) filled(t testing.TB) string {
 	s := create(t, name, template)
 	during := &filling{TB: t}
 	defer during.end() // also if the test fails
-	p.fill(during, of(s.server, name))
+	p.fill(during, of(s.server, s.proxy, name))
 	return name
 }
 

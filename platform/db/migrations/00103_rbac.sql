@@ -169,14 +169,24 @@ CREATE TABLE access_changes (
     changed_at       timestamptz NOT NULL,
     -- Rows do not become visible in the order of their sequence. A reader that asks for all
     -- transactions since the oldest one that was open at its last read misses none.
+    -- +postgresql begin
     transaction      xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    -- +postgresql end
+    -- +portable begin
+    stored_at        timestamptz NOT NULL DEFAULT now(), -- the begin of the transaction
+    -- +portable end
     PRIMARY KEY (organization_id, sequence),
     CONSTRAINT access_changes_organization FOREIGN KEY (organization_id) REFERENCES organizations (id)
 );
 
 -- For the removal of old rows.
 CREATE INDEX access_changes_by_age ON access_changes (changed_at);
+-- +postgresql begin
 CREATE INDEX access_changes_by_transaction ON access_changes (transaction);
+-- +postgresql end
+-- +portable begin
+CREATE INDEX access_changes_by_transaction ON access_changes (stored_at);
+-- +portable end
 
 -- Failed attempts to sign in, for known and unknown addresses alike. A keyed hash stands for the address and the
 -- network.

@@ -144,6 +144,7 @@ CREATE TABLE unit_entries (
 CREATE INDEX unit_entries_adjusting ON unit_entries (organization_id, adjusts) WHERE adjusts IS NOT NULL;
 
 -- The program's role lacks the privilege to change entries. This trigger binds the owner of the table too.
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -156,6 +157,7 @@ CREATE TRIGGER unit_entries_append_only BEFORE UPDATE OR DELETE ON unit_entries
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_entries();
 CREATE TRIGGER unit_entries_not_truncated BEFORE TRUNCATE ON unit_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_entries();
+-- +postgresql end
 
 -- Alerts are computed. A row stores only that a user has acknowledged one.
 CREATE TABLE alert_acknowledgements (
@@ -182,4 +184,6 @@ DROP TABLE alert_acknowledgements;
 DROP TABLE unit_entries;
 DROP TABLE unit_reservations;
 DROP TABLE authorizations;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_entries();
+-- +postgresql end

@@ -131,6 +131,7 @@ CREATE INDEX appointment_practitioners_by_worked_start
 -- COMMIT, so a transaction may free a slot and fill it in any order. Real sessions may overlap, so it excludes neither
 -- the time worked nor the time of completed appointments. Every position is at least 0; the condition keeps these
 -- indexes out of queries, whose locks would be coarse.
+-- +postgresql begin
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -150,6 +151,7 @@ EXCEPTION
 END
 $$;
 -- +goose StatementEnd
+-- +postgresql end
 
 CREATE TABLE sessions (
     organization_id     uuid        NOT NULL,
@@ -279,4 +281,6 @@ DROP TABLE appointment_practitioners;
 DROP TABLE appointment_patients;
 DROP TABLE appointments;
 DROP TABLE appointment_series;
+-- +postgresql begin
 DROP EXTENSION IF EXISTS btree_gist;
+-- +postgresql end

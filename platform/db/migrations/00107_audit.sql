@@ -79,6 +79,7 @@ CREATE TABLE audit_checkpoints (
 -- Events, seals and checkpoints are only added. The program's role lacks the privilege to change them, and these
 -- triggers bind the owner of the tables too. The one exception is the removal of old events: its transaction announces it
 -- (SET LOCAL omnirapeutic.audit_removal = 'on'), and it ends at a checkpoint that was written before.
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -99,8 +100,10 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+-- +postgresql end
 
 -- A checkpoint repeats the hash of a seal, after the previous checkpoint.
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION check_audit_checkpoint() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -131,6 +134,7 @@ CREATE TRIGGER audit_checkpoints_not_truncated BEFORE TRUNCATE ON audit_checkpoi
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit();
 CREATE TRIGGER audit_checkpoints_true BEFORE INSERT ON audit_checkpoints
     FOR EACH ROW EXECUTE FUNCTION check_audit_checkpoint();
+-- +postgresql end
 
 -- The number of entered lines of each queue file on an instance's disk. A row outlives its file, because the file could
 -- come back with a restored disk.
@@ -169,5 +173,7 @@ DROP TABLE audit_seals;
 DROP TABLE audit_chains;
 DROP TABLE audit_unsealed;
 DROP TABLE audit_events;
+-- +postgresql begin
 DROP FUNCTION check_audit_checkpoint();
 DROP FUNCTION refuse_change_of_audit();
+-- +postgresql end

@@ -33,6 +33,7 @@ CREATE TABLE emergency_grants (
 CREATE INDEX emergency_grants_unreviewed ON emergency_grants (organization_id, id) WHERE reviewed_at IS NULL;
 
 -- A grant is never deleted. It ends once and is reviewed once; nothing else of it changes.
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_grant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -54,9 +55,12 @@ CREATE TRIGGER emergency_grants_stay BEFORE UPDATE OR DELETE ON emergency_grants
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_grant();
 CREATE TRIGGER emergency_grants_not_truncated BEFORE TRUNCATE ON emergency_grants
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_grant();
+-- +postgresql end
 
 SELECT hold_to_organizations('emergency_grants');
 
 -- +goose Down
 DROP TABLE emergency_grants;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_grant();
+-- +postgresql end

@@ -88,6 +88,7 @@ CREATE TABLE session_version_patients (
 CREATE INDEX session_version_patients_by_authorization
     ON session_version_patients (authorization_id, organization_id);
 
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_session_versions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -99,6 +100,7 @@ CREATE TRIGGER session_versions_append_only BEFORE UPDATE OR DELETE ON session_v
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_session_versions();
 CREATE TRIGGER session_version_patients_append_only BEFORE UPDATE OR DELETE ON session_version_patients
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_session_versions();
+-- +postgresql end
 
 SELECT hold_to_organizations('session_versions');
 SELECT hold_to_organizations('session_version_patients');
@@ -106,7 +108,9 @@ SELECT hold_to_organizations('session_version_patients');
 -- +goose Down
 DROP TABLE session_version_patients;
 DROP TABLE session_versions;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_session_versions();
+-- +postgresql end
 DROP INDEX sessions_by_appointment;
 DROP INDEX sessions_one_for_each_appointment;
 ALTER TABLE sessions

@@ -44,6 +44,7 @@ CREATE TABLE session_signed_notes (
         REFERENCES sessions (organization_id, id)
 );
 
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_signatures() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -55,6 +56,7 @@ CREATE TRIGGER session_signatures_append_only BEFORE UPDATE OR DELETE ON session
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_signatures();
 CREATE TRIGGER session_signed_notes_append_only BEFORE UPDATE OR DELETE ON session_signed_notes
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_signatures();
+-- +postgresql end
 
 SELECT hold_to_organizations('session_signatures');
 SELECT hold_to_organizations('session_signed_notes');
@@ -62,7 +64,9 @@ SELECT hold_to_organizations('session_signed_notes');
 -- +goose Down
 DROP TABLE session_signed_notes;
 DROP TABLE session_signatures;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_signatures();
+-- +postgresql end
 ALTER TABLE sessions
     DROP COLUMN note_changed_by,
     DROP COLUMN note_changed_at,

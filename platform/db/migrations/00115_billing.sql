@@ -96,6 +96,7 @@ CREATE INDEX billing_lines_by_session ON billing_lines (organization_id, session
 CREATE INDEX billing_lines_by_date ON billing_lines (organization_id, service_date);
 CREATE INDEX billing_lines_by_authorization ON billing_lines (organization_id, authorization_id);
 
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_export() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -107,6 +108,7 @@ CREATE TRIGGER billing_files_append_only BEFORE UPDATE OR DELETE ON billing_file
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_export();
 CREATE TRIGGER billing_lines_append_only BEFORE UPDATE OR DELETE ON billing_lines
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_export();
+-- +postgresql end
 
 SELECT hold_to_organizations('billing_exports');
 SELECT hold_to_organizations('billing_files');
@@ -118,5 +120,7 @@ DROP TABLE billing_lines;
 DROP TABLE billing_claims;
 DROP TABLE billing_files;
 DROP TABLE billing_exports;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_export();
+-- +postgresql end
 ALTER TABLE sessions DROP COLUMN exported_at;

@@ -24,6 +24,7 @@ CREATE TABLE audit_list_records (
 );
 
 -- Lists are only added. A list is removed when its last event was removed, and its rows after it.
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_audit_lists() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -49,6 +50,7 @@ CREATE TRIGGER audit_list_records_append_only BEFORE UPDATE OR DELETE ON audit_l
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_audit_lists();
 CREATE TRIGGER audit_list_records_not_truncated BEFORE TRUNCATE ON audit_list_records
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit_lists();
+-- +postgresql end
 
 SELECT hold_to_organizations('audit_lists');
 SELECT hold_to_organizations('audit_list_records');
@@ -56,4 +58,6 @@ SELECT hold_to_organizations('audit_list_records');
 -- +goose Down
 DROP TABLE audit_list_records;
 DROP TABLE audit_lists;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_audit_lists();
+-- +postgresql end

@@ -23,6 +23,7 @@ CREATE TABLE verification_checkpoints (
     CONSTRAINT verification_checkpoints_hashes CHECK (length(audit_hash) = 32 AND length(hash) = 32)
 );
 
+-- +postgresql begin
 -- +goose StatementBegin
 CREATE FUNCTION refuse_change_of_verification_checkpoints() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -34,6 +35,7 @@ CREATE TRIGGER verification_checkpoints_append_only BEFORE UPDATE OR DELETE ON v
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_verification_checkpoints();
 CREATE TRIGGER verification_checkpoints_not_truncated BEFORE TRUNCATE ON verification_checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_verification_checkpoints();
+-- +postgresql end
 
 SELECT hold_to_organizations('verification_checkpoints');
 
@@ -43,5 +45,7 @@ CREATE INDEX unit_entries_by_time ON unit_entries USING brin (occurred_at) WITH 
 -- +goose Down
 DROP INDEX unit_entries_by_time;
 DROP TABLE verification_checkpoints;
+-- +postgresql begin
 DROP FUNCTION refuse_change_of_verification_checkpoints();
+-- +postgresql end
 ALTER TABLE verifications DROP COLUMN mode;

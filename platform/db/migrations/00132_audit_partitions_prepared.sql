@@ -1,3 +1,4 @@
+-- +postgresql
 -- +goose NO TRANSACTION
 -- What the partitions of the audit trail need, built while the program writes: indexes with the time, and a constraint
 -- that lets the present rows become the first partition without a scan under a lock.

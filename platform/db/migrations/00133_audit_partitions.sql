@@ -1,3 +1,4 @@
+-- +postgresql
 -- The audit trail in partitions by time, so that old months can be dropped. A profile without partitions leaves out
 -- this migration and the one before it; every statement of the program works with plain tables too.
 
@@ -106,15 +107,22 @@ END
 $$;
 -- +goose StatementEnd
 
--- Adds an empty partition for the time before all others, if there is none. Writers do not wait for it.
+-- Adds an empty partition for the time before all others, if there is none. Writers do not wait for it. Its name has a
+-- number if a partition of this name is still to be dropped.
 -- +goose StatementBegin
 CREATE FUNCTION add_first_partition(root regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     bound timestamptz := (SELECT min(begins_at) FROM partitions_of(root));
-    added text := (SELECT relname FROM pg_class WHERE oid = root)
-        || to_char(bound AT TIME ZONE 'UTC', '_until_YYYY_MM_DD');
+    base text := (SELECT relname FROM pg_class WHERE oid = root)
+        || to_char(bound AT TIME ZONE 'UTC', '"_until_"YYYY_MM_DD');
+    added text := base;
+    number integer := 1;
 BEGIN
     IF bound > '-infinity' THEN
+        WHILE to_regclass(format('partitions.%I', added)) IS NOT NULL LOOP
+            number := number + 1;
+            added := base || '_' || number;
+        END LOOP;
         PERFORM new_partition(root, added);
         EXECUTE format('ALTER TABLE %s ATTACH PARTITION partitions.%I FOR VALUES FROM (MINVALUE) TO (%L)', root, added,
             bound);
