@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/events"
+	"omnirapeutic/modules/mailing"
 	"omnirapeutic/modules/verification"
 	"omnirapeutic/platform/db"
 )
@@ -28,6 +29,7 @@ type databaseFacts struct {
 	Server db.ServerFacts
 	Events events.Backlog
 	Audit  audit.Backlog
+	Mail   mailing.Backlog
 	// PartitionsEnd is the end of the last month with partitions of the audit trail; nil: there are none.
 	PartitionsEnd *time.Time
 	Answers       bool // the database has answered all questions
@@ -57,6 +59,9 @@ func newDatabaseMetrics(a *App) *databaseMetrics {
 			}
 			if err == nil {
 				f.PartitionsEnd, err = a.Audit.PartitionsEnd(ctx)
+			}
+			if err == nil {
+				f.Mail, err = a.Mail.Backlog(ctx)
 			}
 			return f, err
 		},
@@ -107,6 +112,8 @@ var (
 	descOutboxAge  = newDesc("outbox_oldest_seconds", "Age of the oldest event in the outbox, in seconds.")
 	descDeliveries = newDesc("webhook_deliveries_pending",
 		"Deliveries to webhooks that have not succeeded yet, at most 10,000.")
+	descMail        = newDesc("mails_queued", "Mails that wait, at most 10,000 are counted.")
+	descMailAge     = newDesc("mail_oldest_seconds", "Age of the oldest mail that waits, in seconds.")
 	descUnsealed    = newDesc("audit_unsealed", "Audit events without a seal.")
 	descUnsealedAge = newDesc("audit_oldest_unsealed_seconds", "Age of the oldest audit event without a seal, in seconds.")
 	descPartitions  = newDesc("partitions_end_timestamp_seconds",
@@ -120,8 +127,9 @@ var (
 // Describe implements prometheus.Collector.
 func (m *databaseMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descUp, descReadOnly, descSchema, descStandbys, descLag, descArchived, descArchiveFailures, descBackupRun, descBackupSuccess, descOutbox,
-		descOutboxAge, descDeliveries, descUnsealed, descUnsealedAge, descPartitions, descVerified, descVerifiedAt,
+		descUp, descReadOnly, descSchema, descStandbys, descLag, descArchived, descArchiveFailures, descBackupRun,
+		descBackupSuccess, descOutbox, descOutboxAge, descDeliveries, descMail, descMailAge, descUnsealed,
+		descUnsealedAge, descPartitions, descVerified, descVerifiedAt,
 	} {
 		to <- d
 	}
@@ -148,6 +156,8 @@ func (m *databaseMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(descOutbox, float64(facts.Events.Outbox))
 	gauge(descOutboxAge, facts.Events.Oldest.Seconds())
 	gauge(descDeliveries, float64(facts.Events.Deliveries))
+	gauge(descMail, float64(facts.Mail.Queued))
+	gauge(descMailAge, facts.Mail.Oldest.Seconds())
 	gauge(descUnsealed, float64(facts.Audit.Waiting))
 	gauge(descUnsealedAge, facts.Audit.Oldest.Seconds())
 	if end := facts.PartitionsEnd; end != nil {

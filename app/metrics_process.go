@@ -9,6 +9,7 @@ import (
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/emergency"
 	"omnirapeutic/modules/events"
+	"omnirapeutic/modules/mailing"
 	"omnirapeutic/platform/datadir"
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/trail"
@@ -92,6 +93,27 @@ func (m deliveryMetrics) Collect(to chan<- prometheus.Metric) {
 		"delivered": c.Delivered, "retry": c.Retried, "dead": c.Dead, "withheld": c.Withheld,
 	} {
 		to <- prometheus.MustNewConstMetric(descDelivered, prometheus.CounterValue, float64(n), state)
+	}
+}
+
+// mailMetrics export the counts of attempts to send mail.
+type mailMetrics struct{ counts func() mailing.Counts }
+
+var descMails = newDesc("mails_total",
+	"Attempts to send mail on this instance, by the resulting state (sent, retry, failed, refused, withheld, expired).",
+	"state")
+
+// Describe implements prometheus.Collector.
+func (mailMetrics) Describe(to chan<- *prometheus.Desc) { to <- descMails }
+
+// Collect implements prometheus.Collector.
+func (m mailMetrics) Collect(to chan<- prometheus.Metric) {
+	c := m.counts()
+	for state, n := range map[string]int64{
+		"sent": c.Sent, "retry": c.Retried, "failed": c.Failed, "refused": c.Refused, "withheld": c.Withheld,
+		"expired": c.Expired,
+	} {
+		to <- prometheus.MustNewConstMetric(descMails, prometheus.CounterValue, float64(n), state)
 	}
 }
 

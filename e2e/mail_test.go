@@ -65,6 +65,18 @@ func TestAnInvitationIsSentByMail(t *testing.T) {
 	c.AcceptInvitation(t, token).Created(t)
 }
 
+func TestMailIsCountedInMetrics(t *testing.T) {
+	t.Parallel()
+	c := harness.OpenWithMail(t)
+	inviteByMail(t, c, "rosa@example.test")
+	c.Exec(t, "UPDATE mails SET created_at = created_at - interval '20 minutes'")
+	require.Contains(t, c.Metrics(t), "\nomnirapeutic_mails_queued 1\n")
+	require.Regexp(t, `\nomnirapeutic_mail_oldest_seconds 1[2-9]\d\d`, c.Metrics(t))
+	require.Len(t, c.SendMail(t), 1)
+	require.Contains(t, c.Metrics(t), `omnirapeutic_mails_total{state="sent"} 1`)
+	require.Contains(t, c.Metrics(t), `omnirapeutic_mails_total{state="refused"} 0`)
+}
+
 func TestARefusedInvitationSendsNoMail(t *testing.T) {
 	t.Parallel()
 	c := harness.OpenWithMail(t)

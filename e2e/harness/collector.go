@@ -2,8 +2,10 @@ package harness
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,15 +17,17 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	spanpb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"omnirapeutic/platform/telemetry/logtest"
 )
 
-// Collector is a collector that receives spans and metrics by OTLP over HTTP.
+// Collector is a collector that receives spans and metrics by OTLP over HTTP, and spans also over gRPC.
 type Collector struct {
 	*httptest.Server
+	GRPC     string // URL
 	mu       sync.Mutex
 	spans    []TracedSpan
 	metrics  map[string]bool
@@ -56,7 +60,28 @@ func Collect(t testing.TB) *Collector {
 	})
 	c.Server = httptest.NewServer(mux)
 	t.Cleanup(c.Close)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer()
+	tracepb.RegisterTraceServiceServer(server, overGRPC{collector: c})
+	go func() { _ = server.Serve(listener) }() // ends with Stop
+	t.Cleanup(server.Stop)
+	c.GRPC = "http://" + listener.Addr().String()
 	return c
+}
+
+// overGRPC receives spans over gRPC.
+type overGRPC struct {
+	tracepb.UnimplementedTraceServiceServer
+	collector *Collector
+}
+
+// Export implements tracepb.TraceServiceServer.
+func (o overGRPC) Export(
+	_ context.Context, request *tracepb.ExportTraceServiceRequest,
+) (*tracepb.ExportTraceServiceResponse, error) {
+	o.collector.addSpans(request)
+	return &tracepb.ExportTraceServiceResponse{}, nil
 }
 
 // receive decodes a request, checks its content for personal data, and answers.

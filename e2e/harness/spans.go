@@ -128,6 +128,8 @@ func (s *spanCheck) isAllowed(key tracing.Key, value string) bool {
 		return sqlState.MatchString(value)
 	case tracing.System:
 		return value == "postgresql"
+	case tracing.Server:
+		return value == tracing.Standby
 	case tracing.Statement:
 		return oneOf("SELECT", "INSERT", "UPDATE", "DELETE", "LOCK", "BEGIN", "COMMIT", "ROLLBACK", "SET")
 	case tracing.Table:

@@ -55,11 +55,12 @@ type Service struct {
 	sealer encryption.Sealer
 	store  store
 	due    chan struct{} // signals that a mail was queued
+	tried  *counters
 }
 
 // New returns the service.
 func New(d Dependencies) *Service {
-	return &Service{Dependencies: d, sealer: encryption.New("mail", d.Secrets...), due: make(chan struct{}, 1)}
+	return &Service{Dependencies: d, sealer: encryption.New("mail", d.Secrets...), due: make(chan struct{}, 1), tried: &counters{}}
 }
 
 // now returns the time with the precision of the database: whole microseconds.

@@ -88,6 +88,7 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 	for _, m := range b.mails {
 		if done, ok := resultBefore(m, s.now()); ok {
 			results[m.ID] = done
+			s.tried.count(done.state)
 			continue
 		}
 		if s.now().Sub(began) > sendFor || ctx.Err() != nil {
@@ -107,6 +108,7 @@ func (s *Service) attempt(ctx context.Context, b batch) (results map[uuid.UUID]a
 		}
 		results[m.ID] = resultOf(m, err, s.now(), rand.Float64)
 		endMail(span, m, results[m.ID])
+		s.tried.count(results[m.ID].state)
 		s.log(m, results[m.ID], err)
 	}
 	if unusable != nil {

@@ -34,14 +34,13 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 		return
 	}
 	members := stillWaiting(batch)
-	var span tracing.Span
 	// join takes the waiting members and returns those whose callers still wait.
 	join := func() []*member[Request, Answer] {
 		taken := q.take(batch)
 		batch = append(batch, taken...)
 		joined := stillWaiting(taken)
 		members = append(members, joined...)
-		linkTo(span, joined)
+		linkTo(m.batch, joined)
 		return joined
 	}
 	if join(); len(members) == 0 {
@@ -49,11 +48,11 @@ func (q *Queue[Request, Answer]) lead(m *member[Request, Answer]) {
 	}
 	ctx, cancel := q.contextOf(members)
 	defer cancel()
-	ctx, span = q.startSpan(ctx, members)
+	ctx, m.batch = q.startSpan(ctx, members)
 	began := time.Now()
 	q.answer(ctx, slices.Clone(members), join)
-	span.SetNumber(tracing.Requests, len(members))
-	span.End()
+	m.batch.SetNumber(tracing.Requests, len(members))
+	m.batch.End()
 	q.report(members, began)
 }
 

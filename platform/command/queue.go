@@ -132,6 +132,7 @@ type member[Request, Answer any] struct {
 	order     int64  // of arrival
 	since     time.Time
 	wait      tracing.Span // ends when a batch takes the member
+	batch     tracing.Span // of the batch that the member leads
 
 	taken     bool          // into a batch, or to lead one
 	abandoned bool          // the caller has stopped waiting

@@ -395,3 +395,16 @@ func BenchmarkQueue(b *testing.B) {
 		})
 	})
 }
+
+// TestTracingAddsNoAllocationsToAQueue bounds the allocations of a request that is alone in its batch. Without a
+// trace they are the same as before the program had spans.
+func TestTracingAddsNoAllocationsToAQueue(t *testing.T) {
+	const before = 18
+	q := command.NewQueue(command.QueueOptions[int]{Limit: 4, Waiting: 8, Timeout: time.Minute},
+		func(_ context.Context, batch command.Batch[int]) ([]int, error) { return batch.All(), nil })
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
+		if _, err := q.Do(t.Context(), command.QueueKey{}, 1); err != nil {
+			t.Error(err)
+		}
+	}), float64(before))
+}

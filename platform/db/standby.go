@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/sirupsen/logrus"
+
+	"omnirapeutic/platform/tracing"
 )
 
 // StandbyConfig configures reads from a standby.
@@ -123,8 +125,11 @@ func (s *standby) read(ctx context.Context, r *Reads, links Links, u unit, body 
 	defer done()
 	one := *s.DB
 	one.links = links
-	a, err := one.attempt(reading, u, 1, false, body)
+	attempting, span := startAttempt(reading, u, 1)
+	span.Set(tracing.Server, tracing.Standby)
+	a, err := one.attempt(attempting, u, 1, false, body)
 	outcome := a.classify(reading, err)
+	endAttempt(span, outcome)
 	if outcome.kind != committed {
 		s.fallBack(r, reasonOf(reading, outcome))
 		return false

@@ -21,6 +21,7 @@ const (
 	Queue      Key = "omnirapeutic.queue"          // the kind of commands
 	Requests   Key = "omnirapeutic.batch.requests" // their number
 	Operation  Key = "omnirapeutic.operation"      // of a transaction
+	Server     Key = "omnirapeutic.server"         // Standby for reads from a standby
 	Attempt    Key = "omnirapeutic.attempt"        // from 1
 	Phase      Key = "omnirapeutic.phase"          // of a failed attempt: begin, body or commit
 	Result     Key = "omnirapeutic.result"         // of an attempt, a delivery or a mail
@@ -30,6 +31,9 @@ const (
 	EventType  Key = "omnirapeutic.event.type"     // of an event that is delivered
 	MailKind   Key = "omnirapeutic.mail.kind"      // such as INVITATION
 )
+
+// Standby is the value of [Server] for a standby.
+const Standby = "standby"
 
 // Peers are the kinds of servers that the program calls.
 const (
