@@ -21,6 +21,7 @@ var reachesAll = map[string]struct {
 	"modules/appointments/service_feeds.go":      {1, "a calendar link has no caller: its token identifies the calendar"},
 	"modules/appointments/service_reminders.go":  {1, "reminders are due in all organizations"},
 	"modules/audit/service_remove.go":            {2, "an operator's retention applies to all trails"},
+	"modules/audit/service_archive.go":           {2, "an archive has the events of all organizations"},
 	"modules/audit/service_remove_partitions.go": {3, "a partition has events of all organizations"},
 	"modules/audit/service_anchor.go":            {2, "the heads of all trails are kept elsewhere, and compared by an operator"},
 	"modules/audit/service_seal.go":              {2, "one sealer serves all chains, and reports the backlog of all"},

@@ -134,24 +134,32 @@ func recipientsOf(keys []string) ([]age.Recipient, error) {
 func writeBackup(
 	ctx context.Context, o postgres.Options, to io.Writer, recipients []age.Recipient,
 ) (b postgres.Backup, err error) {
+	err = writeSealed(to, recipients, gzip.BestSpeed, func(compressed io.Writer) error {
+		b, err = postgres.Back(ctx, o, compressed)
+		return err
+	})
+	return b, err
+}
+
+// writeSealed compresses and, with recipients, encrypts what the function writes.
+func writeSealed(to io.Writer, recipients []age.Recipient, level int, write func(io.Writer) error) error {
 	closers := []io.Closer{}
 	if len(recipients) > 0 {
 		sealed, err := age.Encrypt(to, recipients...)
 		if err != nil {
-			return b, err
+			return err
 		}
 		to, closers = sealed, append(closers, sealed)
 	}
-	compressed, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
+	compressed, err := gzip.NewWriterLevel(to, level)
 	if err != nil {
-		return b, err
+		return err
 	}
-	closers = append(closers, compressed)
-	b, err = postgres.Back(ctx, o, compressed)
-	for _, c := range slices.Backward(closers) {
+	err = write(compressed)
+	for _, c := range slices.Backward(append(closers, compressed)) {
 		err = errors.Join(err, c.Close())
 	}
-	return b, err
+	return err
 }
 
 // removeBackups removes the oldest backups of the folder, and returns their names.

@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/sirupsen/logrus"
 
-	"omnirapeutic/config"
 	"omnirapeutic/modules/audit"
 	"omnirapeutic/modules/audit/anchor"
 	"omnirapeutic/modules/directory"
@@ -68,31 +66,6 @@ func (p *Program) verifyChanges(ctx context.Context) (VerificationResult, error)
 		all.add(one)
 	}
 	return all, nil
-}
-
-// RemoveAudit removes the oldest months of all audit trails, as the owner of the tables. Organizations that the
-// configuration names keep their events. Errors: as for [audit.Service.Remove], *[db.SchemaError], *[db.UnavailableError].
-func RemoveAudit(
-	ctx context.Context, s *Storage, c config.Config, before time.Time, by string, logger logrus.FieldLogger,
-) ([]audit.Checkpoint, error) {
-	r := audit.Removal{Before: before, By: by, Kept: map[uuid.UUID]time.Time{}}
-	for organization, years := range c.AuditRemoval.Kept {
-		r.Kept[organization] = time.Time{}
-		if years > 0 {
-			r.Kept[organization] = time.Now().AddDate(-years, 0, 0)
-		}
-	}
-	owner, err := db.Open(ctx, db.Config{
-		URL: s.OwnerURL, Profile: s.profile, MaxConns: 2, ExecMode: c.Database.ExecMode, Logger: logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer owner.Close()
-	if err := owner.CheckSchema(ctx); err != nil {
-		return nil, err
-	}
-	return audit.New(audit.Dependencies{Database: owner, Clock: time.Now, Logger: logger}).Remove(ctx, r)
 }
 
 // FirstUser is a user created by an operator, optionally with a new organization.

@@ -39,6 +39,8 @@ var needNoCaller = map[string]string{
 	"audit.FindAlerts":             "internal, for all organizations",
 	"audit.SendToSIEM":             "internal, for all organizations",
 	"audit.Backlog":                "a count, for metrics",
+	"audit.Archive":                "for operators, at the command line",
+	"audit.Restore":                "for operators, at the command line",
 	"audit.AddPartitions":          "internal, changes no rows",
 	"audit.PartitionsEnd":          "a time, for metrics",
 	"events.Backlog":               "counts, for metrics",

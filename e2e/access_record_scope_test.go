@@ -42,7 +42,7 @@ type owned struct{ patients, staff []uuid.UUID }
 func openScopeWorld(t *testing.T) *scopeWorld {
 	t.Helper()
 	c := harness.Open(t)
-	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.AppURL))
+	linker, err := sql.Open("pgx", dbtest.WithAllOrganizations(c.Database.RoleURL))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, linker.Close()) })
 	w := &scopeWorld{

@@ -204,6 +204,7 @@ func TestEventualReadsSurviveAStandbyThatFailsInMidRead(t *testing.T) {
 // 40001. The primary repeats it.
 func TestEventualReadsSurviveAConflictWithReplay(t *testing.T) {
 	t.Parallel()
+	dbtest.NeedsPostgreSQL(t, "standbys of PostgreSQL")
 	c := openWithStandby(t, time.Hour)
 	owner, replay := openSQL(t, c.Database.OwnerURL), openSQL(t, c.standby.url)
 	runSQL(t, replay, "ALTER SYSTEM SET max_standby_streaming_delay = '10ms'")

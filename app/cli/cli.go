@@ -36,7 +36,7 @@ type commandLine struct {
 	Migrate  migrateCommand  `cmd:"" help:"Migrate the database schema up or down, or show its status."`
 	Seed     seedCommand     `cmd:"" help:"Load the demo practice into an empty database."`
 	Verify   verifyCommand   `cmd:"" help:"Verify the unit ledger, the reservations, the counters and the audit trail."`
-	Audit    auditCommand    `cmd:"" help:"Remove old events from the audit trail."`
+	Audit    auditCommand    `cmd:"" help:"Archive, remove and restore events of the audit trail."`
 	Backup   backupCommand   `cmd:"" help:"Back up the private PostgreSQL, also while the program serves."`
 	Restore  restoreCommand  `cmd:"" help:"Restore a backup into an empty data folder."`
 	Loadtest loadtestCommand `cmd:"" help:"Measure a server under load and check its integrity afterwards."`

@@ -95,6 +95,8 @@ func TestCommandLine(t *testing.T) {
 		"backup --help":         "age-keygen",
 		"restore --help":        "OMNI_DATA_DIR",
 		"audit remove --help":   "164.316",
+		"audit archive --help":  "gzip",
+		"audit restore --help":  "search",
 		"loadtest --help":       "Exit code 0",
 		"user --help":           "ADMIN",
 		"user create --help":    "SCHEDULER",
@@ -324,8 +326,19 @@ func TestCommandsOnADatabase(t *testing.T) {
 	must(cli.ExitUsage, "", "audit", "remove", "--before", tomorrow, "--young") // the actor is missing
 	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", tomorrow, "--by", "test", "--young"),
 		"no month")
-	require.Contains(t, must(cli.ExitOK, "", "audit", "remove", "--before", soon, "--by", "test", "--young"),
+	archive := filepath.Join(t.TempDir(), "audit.jsonl.gz")
+	require.Contains(t, must(cli.ExitOK, "", "audit", "archive", "--before", tomorrow, "--to", archive), "SHA-256")
+	require.Contains(t, must(cli.ExitOK, "", "audit", "verify-archive", archive), "positions 1 to")
+	must(cli.ExitFailed, "", "audit", "restore", archive) // nothing was removed
+	require.Contains(t,
+		must(cli.ExitOK, "", "audit", "remove", "--before", soon, "--by", "test", "--young", "--archive", archive),
 		"up to position")
+	require.Contains(t, must(cli.ExitOK, "", "audit", "restore", archive), "finds these events again")
+	content, err := os.ReadFile(archive)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(archive, content[:len(content)-20], 0o600))
+	must(cli.ExitUnclean, "", "audit", "verify-archive", archive)
+	must(cli.ExitUnclean, "", "audit", "restore", archive)
 	require.Contains(t, must(cli.ExitOK, "", "verify"), "Checked")
 
 	code, _, errors = runProgram(t, production, "", "serve")

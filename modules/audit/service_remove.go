@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,20 @@ type Removal struct {
 	// Kept are trails that keep more: their events since a time, or all events if the time is zero. The other
 	// trails keep the months in which such a trail has events.
 	Kept map[uuid.UUID]time.Time
+	// Archive opens an archive that must have all removed events; nil: none is required.
+	Archive func() (io.ReadCloser, error)
+}
+
+// checkArchive returns an error unless the required archive has the events of the plan.
+func (r Removal) checkArchive(p removalPlan) error {
+	if r.Archive == nil || len(p.cuts) == 0 {
+		return nil
+	}
+	from, err := r.Archive()
+	if err != nil {
+		return err
+	}
+	return errors.Join(covers(from, p.cuts), from.Close())
 }
 
 // before returns the time before which events of an organization may be removed.
@@ -87,6 +102,9 @@ func (s *Service) Remove(ctx context.Context, r Removal) ([]Checkpoint, error) {
 		}
 	}
 	p, err := s.planRemoval(ctx, organizations, r)
+	if err == nil {
+		err = r.checkArchive(p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,11 +163,28 @@ func (s *Service) planRemoval(ctx context.Context, organizations []uuid.UUID, r 
 			}
 			limits = append(limits, *limit)
 		}
-		if len(events) == 0 {
-			return removalPlan{cuts: limits}, nil
+		if p = (removalPlan{cuts: limits}); len(events) > 0 {
+			p, err = s.choosePartitions(ctx, pairsOf(events, seals), limits, r.Before)
 		}
-		return s.choosePartitions(ctx, pairsOf(events, seals), limits, r.Before)
+		if err == nil {
+			p.cuts, err = s.addRemoved(ctx, p.cuts)
+		}
+		return p, err
 	}, db.AllOrganizations())
+}
+
+// addRemoved returns the cuts that remove events, with their number.
+func (s *Service) addRemoved(ctx context.Context, cuts []Checkpoint) (removing []Checkpoint, err error) {
+	for _, cut := range cuts {
+		state, err := s.store.chainState(ctx, cut.OrganizationID)
+		if err != nil {
+			return nil, err
+		}
+		if cut.Removed = cut.Position - state.firstPosition(); cut.Removed > 0 {
+			removing = append(removing, cut)
+		}
+	}
+	return removing, nil
 }
 
 // pairsOf returns the oldest partitions of the events that have a partition of seals for the same time.

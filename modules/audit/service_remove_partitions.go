@@ -145,13 +145,22 @@ func (s *Service) detachedPair(ctx context.Context) (events, seals string, err e
 // dropPair drops detached partitions. Rows that no checkpoint covers were added while the partitions were being
 // detached; these are put back into the trail.
 func (s *Service) dropPair(ctx context.Context, events, seals string) error {
-	kept, err := db.Snapshot(ctx, s.database, "audit.drop-partition", func(ctx context.Context) (int64, error) {
-		return s.store.keptRows(ctx, events, seals)
-	}, db.AllOrganizations())
+	kept, err := s.keptRows(ctx, events, seals)
 	if err != nil {
 		return err
 	}
-	_, err = db.ReadCommitted(ctx, s.database, "audit.drop-partition", func(ctx context.Context) (struct{}, error) {
+	return s.dropTables(ctx, events, seals, kept)
+}
+
+// keptRows returns the number of events and seals in detached partitions that no checkpoint covers.
+func (s *Service) keptRows(ctx context.Context, events, seals string) (int64, error) {
+	return db.Snapshot(ctx, s.database, "audit.check-partition", func(ctx context.Context) (int64, error) {
+		return s.store.keptRows(ctx, events, seals)
+	}, db.AllOrganizations())
+}
+
+func (s *Service) dropTables(ctx context.Context, events, seals string, kept int64) error {
+	_, err := db.ReadCommitted(ctx, s.database, "audit.drop-partition", func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.store.drop(ctx, events, seals, kept > 0)
 	}, db.AllOrganizations())
 	return err

@@ -109,7 +109,8 @@ func (store) removeLists(ctx context.Context, organization uuid.UUID, before tim
 	err = tx.Exec(`
 		DELETE FROM audit_lists l
 		WHERE l.organization_id = ? AND l.day < least(CAST(? AS date), current_date - 7) AND NOT EXISTS (
-			SELECT FROM audit_events e WHERE e.organization_id = l.organization_id AND e.subject_id = l.id)`,
+			SELECT FROM audit_events e WHERE e.organization_id = l.organization_id AND e.subject_id = l.id) AND NOT EXISTS (
+			SELECT FROM audit_restored_events e WHERE e.organization_id = l.organization_id AND e.subject_id = l.id)`,
 		organization, day).Error
 	if err != nil {
 		return err

@@ -60,6 +60,9 @@ func (store) attachFirst(ctx context.Context, table string) error {
 // keptRows returns the number of events and seals in detached partitions that no checkpoint covers. It reads
 // all of their rows, which no other transaction uses any more.
 func (store) keptRows(ctx context.Context, events, seals string) (kept int64, err error) {
+	if _, err := db.Exec(ctx, "SELECT set_config('enable_seqscan', 'on', true)"); err != nil {
+		return 0, err
+	}
 	return db.SelectOne[int64](ctx, fmt.Sprintf(`
 		SELECT abs((SELECT count(*) FROM %s) - (SELECT count(*) FROM %[2]s)) + (
 			SELECT count(*) FROM (

@@ -104,12 +104,28 @@ func (s *search) addAction(action string) {
 	s.add(condition, "action", action)
 }
 
-// statement returns the statement and its named arguments.
+// statement returns the statement and its named arguments. It searches the trail and the restored events.
 func (s search) statement() (string, map[string]any) {
-	conditions := strings.Join(s.conditions, " AND ")
 	order := "e.occurred_at " + s.direction + ", e.sequence " + s.direction
 	page := " ORDER BY " + order + " LIMIT @limit"
-	events := "SELECT e.* FROM audit_events e WHERE " + conditions
+	columns := "SELECT " + eventColumns + ", CAST(NULL AS bigint) AS position, CAST(NULL AS bytea) AS hash"
+	events := s.from(columns, "audit_events", order, page)
+	restored := s.from("SELECT "+eventColumns+", e.position, e.hash", "audit_restored_events", order, page)
+	return `
+		WITH e AS (SELECT e.* FROM ((` + events + ") UNION ALL (" + restored + ")) e" + page + `)
+		SELECT ` + eventColumns + `, coalesce(s.position, e.position) AS position, coalesce(s.hash, e.hash) AS hash,
+			l.records
+		FROM e LEFT JOIN LATERAL (
+			SELECT * FROM audit_seals s
+			WHERE s.organization_id = e.organization_id AND s.occurred_at = e.occurred_at AND s.sequence = e.sequence
+				OFFSET 0) s ON true
+		LEFT JOIN audit_lists l ON l.organization_id = e.organization_id AND l.id = e.subject_id
+		ORDER BY ` + order, s.values
+}
+
+// from returns a page of the matching events of a table.
+func (s search) from(columns, table, order, page string) string {
+	events := columns + " FROM " + table + " e WHERE " + strings.Join(s.conditions, " AND ")
 	if s.filter.PatientID != uuid.Nil {
 		events += " AND e.patient_id = @patient"
 		s.values["patient"] = s.filter.PatientID
@@ -120,24 +136,15 @@ func (s search) statement() (string, map[string]any) {
 	}
 	events += page
 	if named := s.namedInLists(); named != "" {
-		events = "SELECT e.* FROM ((" + events + `) UNION ALL (
-			SELECT e.* FROM audit_list_records r
-			JOIN audit_events e ON e.organization_id = r.organization_id AND e.subject_id = r.list_id
+		events = "SELECT e.* FROM ((" + events + ") UNION ALL (" + columns + ` FROM audit_list_records r
+			JOIN ` + table + ` e ON e.organization_id = r.organization_id AND e.subject_id = r.list_id
 				AND e.occurred_at >= r.day::timestamp AT TIME ZONE 'UTC'
 				AND e.occurred_at < (r.day + 1)::timestamp AT TIME ZONE 'UTC'
 			WHERE r.organization_id = @organization AND ` + named + " AND " +
 			strings.Join(slices.Concat(s.days, s.conditions), " AND ") + `
 			ORDER BY r.day ` + s.direction + ", " + order + " LIMIT @limit)) e" + page
 	}
-	return `
-		WITH e AS (` + events + `)
-		SELECT ` + eventColumns + `, s.position, s.hash, l.records
-		FROM e LEFT JOIN LATERAL (
-			SELECT * FROM audit_seals s
-			WHERE s.organization_id = e.organization_id AND s.occurred_at = e.occurred_at AND s.sequence = e.sequence
-				OFFSET 0) s ON true
-		LEFT JOIN audit_lists l ON l.organization_id = e.organization_id AND l.id = e.subject_id
-		ORDER BY ` + order, s.values
+	return events
 }
 
 // namedInLists returns the condition of the lists that name the patient and the subject of the filter; empty if it has

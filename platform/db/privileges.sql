@@ -25,7 +25,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON session_signatures, session_signed_notes FROM
 REVOKE UPDATE, DELETE, TRUNCATE ON verification_checkpoints FROM {{role}};
 -- The audit trail is append-only. Only its owner can remove old events, up to a checkpoint.
 REVOKE UPDATE, DELETE, TRUNCATE ON audit_events, audit_seals, audit_lists, audit_list_records FROM {{role}};
-REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints FROM {{role}};
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_checkpoints, audit_restored_events FROM {{role}};
 REVOKE DELETE, TRUNCATE ON audit_chains FROM {{role}};
 REVOKE UPDATE, TRUNCATE ON audit_unsealed FROM {{role}};
 -- +postgresql begin
