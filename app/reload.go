@@ -4,6 +4,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"omnirapeutic/config"
+	"omnirapeutic/platform/db/pgurl"
 )
 
 // ReloadConfiguration applies a changed configuration to the serving program, and informs systemd. See
@@ -28,10 +29,21 @@ func (a *App) Reload(next config.Config) {
 		a.failures.set(running.HTTP.FailureRate)
 	}
 	a.server.setProxies(running.HTTP)
+	a.setPasswords(before.Database, running.Database)
 	a.logger.WithFields(logrus.Fields{"event": "configuration_reloaded", "settings": changed}).
 		Info("the configuration was reloaded")
 	if len(waiting) > 0 {
 		a.logger.WithFields(logrus.Fields{"event": "restart_needed", "settings": waiting}).
 			Warn("these settings have changed and take effect with a restart")
+	}
+}
+
+// setPasswords makes new connections use changed passwords of the database and of its standby for reads.
+func (a *App) setPasswords(before, running config.Database) {
+	if password, changed := pgurl.ChangedPassword(before.URL.Reveal(), running.URL.Reveal()); changed {
+		a.database.SetPassword(password)
+	}
+	if password, changed := pgurl.ChangedPassword(before.ReplicaURL.Reveal(), running.ReplicaURL.Reveal()); changed {
+		a.database.SetStandbyPassword(password)
 	}
 }

@@ -18,8 +18,10 @@ type key struct {
 	// reload copies the value into a running program's configuration. Nil means that a change
 	// needs a restart.
 	reload func(running *Config, next Config)
-	set    func(c *Config, text string) error
-	show   func(c Config) string // the effective value
+	// reloads reports whether this change can be reloaded; nil: each one can.
+	reloads func(running, next Config) bool
+	set     func(c *Config, text string) error
+	show    func(c Config) string // the effective value
 }
 
 // maxAlertLimit is the largest limit of an alert.
@@ -94,8 +96,10 @@ var keys = []key{
 	},
 	{
 		name: "database.url", env: "OMNI_DATABASE_URL", secret: true,
-		set:  func(c *Config, s string) error { c.Database.URL = Secret(s); return checkDatabaseURL(s) },
-		show: func(c Config) string { return c.Database.URL.withoutPassword() },
+		set:     func(c *Config, s string) error { c.Database.URL = Secret(s); return checkDatabaseURL(s) },
+		show:    func(c Config) string { return c.Database.URL.withoutPassword() },
+		reload:  func(running *Config, next Config) { running.Database.URL = next.Database.URL },
+		reloads: func(running, next Config) bool { return onlyPassword(running.Database.URL, next.Database.URL) },
 	},
 	{
 		name: "database.migrate_url", env: "OMNI_MIGRATE_URL", secret: true,
@@ -104,8 +108,12 @@ var keys = []key{
 	},
 	{
 		name: "database.replica_url", env: "OMNI_DATABASE_REPLICA_URL", secret: true,
-		set:  func(c *Config, s string) error { c.Database.ReplicaURL = Secret(s); return checkDatabaseURL(s) },
-		show: func(c Config) string { return c.Database.ReplicaURL.withoutPassword() },
+		set:    func(c *Config, s string) error { c.Database.ReplicaURL = Secret(s); return checkDatabaseURL(s) },
+		show:   func(c Config) string { return c.Database.ReplicaURL.withoutPassword() },
+		reload: func(running *Config, next Config) { running.Database.ReplicaURL = next.Database.ReplicaURL },
+		reloads: func(running, next Config) bool {
+			return onlyPassword(running.Database.ReplicaURL, next.Database.ReplicaURL)
+		},
 	},
 	{
 		name: "database.replica_max_lag", env: "OMNI_DATABASE_REPLICA_MAX_LAG", preset: "5s",

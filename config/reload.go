@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Reload returns the configuration of a running program after a change to next. Only keys that can
 // change without a restart are taken from next; [ReloadableKeys] lists them. changed are the keys that
@@ -8,15 +11,18 @@ import "slices"
 // config.example.yaml.
 func (c Config) Reload(next Config) (running Config, changed, waiting []string) {
 	running = c
-	running.settings = slices.Clone(c.settings)
+	running.settings, running.secretTexts = slices.Clone(c.settings), maps.Clone(c.secretTexts)
 	for i, k := range keys {
 		switch {
 		case k.show(c) == k.show(next) && c.secretTexts[k.name] == next.secretTexts[k.name]:
-		case k.reload == nil:
+		case k.reload == nil, k.reloads != nil && !k.reloads(c, next):
 			waiting = append(waiting, k.name)
 		default:
 			k.reload(&running, next)
 			running.settings[i] = next.settings[i]
+			if k.secret {
+				running.secretTexts[k.name] = next.secretTexts[k.name]
+			}
 			changed = append(changed, k.name)
 		}
 	}

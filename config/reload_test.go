@@ -19,8 +19,10 @@ func TestReload(t *testing.T) {
 			"OMNI_DATABASE_URL=postgres://a:2@h/d", "OMNI_TOKEN_SECRET="+someSecret)
 		require.NoError(t, err)
 		running, changed, waiting := start.Reload(next)
-		require.Equal(t, []string{"log.level", "http.shutdown_grace", "http.rate_limit", "http.token_rate_limit"}, changed)
-		require.Equal(t, []string{"database.url", "token.secret", "http.docs"}, waiting, "a changed password counts")
+		require.Equal(t,
+			[]string{"database.url", "log.level", "http.shutdown_grace", "http.rate_limit", "http.token_rate_limit"}, changed)
+		require.Equal(t, []string{"token.secret", "http.docs"}, waiting)
+		require.Equal(t, Secret("postgres://a:2@h/d"), running.Database.URL)
 		require.Equal(t, "debug", running.Log.Level)
 		require.Equal(t, time.Minute, running.HTTP.ShutdownGrace)
 		require.Equal(t, Rate{PerSecond: 20, Burst: 200}, running.HTTP.UserRate)
@@ -39,6 +41,20 @@ func TestReload(t *testing.T) {
 		_, again, still := running.Reload(next)
 		require.Empty(t, again)
 		require.Equal(t, waiting, still, "until the restart")
+	})
+	t.Run("a database URL that differs in more than the password needs a restart", func(t *testing.T) {
+		t.Parallel()
+		for _, url := range []string{
+			"postgres://b:2@h/d", "postgres://a:2@i/d", "postgres://a:2@h/e", "postgres://a:2@h/d?sslmode=disable",
+			"postgres://a@h/d", "user=a password=2 host=h dbname=d",
+		} {
+			next, err := load(t, "log: {level: info}\nhttp: {rate_limit: 10}\n", "OMNI_DATABASE_URL="+url)
+			require.NoError(t, err)
+			running, changed, waiting := start.Reload(next)
+			require.Empty(t, changed, url)
+			require.Equal(t, []string{"database.url"}, waiting, url)
+			require.Equal(t, start.Database.URL, running.Database.URL)
+		}
 	})
 	t.Run("nothing changes without a change", func(t *testing.T) {
 		t.Parallel()

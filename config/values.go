@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/db/pgurl"
 	"omnirapeutic/platform/smtp"
 )
 
@@ -369,6 +370,12 @@ func showProxies(c Config) string {
 		texts[i] = network.String()
 	}
 	return strings.Join(texts, ", ")
+}
+
+// onlyPassword reports whether two URLs of a database differ in nothing but the password.
+func onlyPassword(before, after Secret) bool {
+	_, only := pgurl.ChangedPassword(before.Reveal(), after.Reveal())
+	return only
 }
 
 func checkDatabaseURL(s string) error {

@@ -3,9 +3,12 @@
 package cli_test
 
 import (
+	"database/sql"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,6 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/app/cli"
+	"omnirapeutic/platform/db/dbtest"
+	"omnirapeutic/platform/postgres"
 )
 
 // skipIfHangupIsIgnored skips a test under nohup: the program inherits that SIGHUP is ignored.
@@ -55,6 +60,53 @@ func TestSIGHUPReloadsTheConfiguration(t *testing.T) {
 	readUntil(t, stderr, "route=/healthz") // it is logged at debug, which is still the level
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	readUntil(t, stderr, "event=stopping")
+	require.NoError(t, c.Wait())
+}
+
+// TestSIGHUPReloadsThePasswordOfTheDatabase changes the password of the role, writes the file with the URL, and ends
+// all sessions: the program connects again.
+func TestSIGHUPReloadsThePasswordOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	skipIfHangupIsIgnored(t)
+	server := dbtest.Server(t, true)
+	database := dbtest.Of(server)
+	file := filepath.Join(t.TempDir(), "database_url")
+	require.NoError(t, os.WriteFile(file, []byte(database.AppURL), 0o600))
+	c := program(t, []string{
+		"OMNI_DATABASE_URL_FILE=" + file, "OMNI_MIGRATE_URL=" + database.OwnerURL, "OMNI_DEMO=false",
+		"OMNI_ADDR=127.0.0.1:0", "OMNI_DATA_DIR=" + t.TempDir(),
+	}, "serve")
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	stderr, err := c.StderrPipe()
+	require.NoError(t, err)
+	_, address := serving(t, c, "Stop with Ctrl-C")
+	readUntil(t, stderr, "event=listening")
+	superuser, err := sql.Open("pgx", dbtest.Superuser(t, server))
+	require.NoError(t, err)
+	defer superuser.Close()
+	run := func(statement string, arguments ...any) {
+		_, err := superuser.ExecContext(t.Context(), statement, arguments...)
+		require.NoError(t, err)
+	}
+	const changed = "of-a-test-after-the-change"
+	run("ALTER ROLE " + postgres.AppRole + " PASSWORD '" + changed + "'")
+	u, err := url.Parse(database.AppURL)
+	require.NoError(t, err)
+	u.User = url.UserPassword(u.User.Username(), changed)
+	require.NoError(t, os.WriteFile(file, []byte(u.String()), 0o600))
+	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
+	require.Contains(t, readUntil(t, stderr, "settings=database.url"), "event=configuration_reloaded")
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", postgres.AppRole)
+	require.Eventually(t, func() bool {
+		answer, err := http.Get("http://" + address + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	}, time.Minute, 50*time.Millisecond)
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
 }
 

@@ -74,7 +74,7 @@ func (s *Service) serveWebhook(ctx context.Context, w record.Key) (failed bool, 
 		}
 		sending.Wait()
 		if ctx.Err() != nil {
-			return false, nil //nolint:nilerr // the program stops: interrupted deliveries are due again when their lease ends
+			return false, nil // the program stops: interrupted deliveries are due again when their lease ends
 		}
 		failed = !slices.ContainsFunc(results, func(r attemptResult) bool { return r.state == DeliveryDelivered })
 		for _, r := range results {

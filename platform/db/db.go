@@ -44,6 +44,7 @@ type DB struct {
 	// unanswered are the connections whose COMMIT the server has not yet answered.
 	unanswered *unansweredCommits
 	renewed    *atomic.Int64 // time of the last replacement of all connections, in Unix milliseconds
+	password   *password     // of new connections
 	links      Links         // see [DB.WithLinks]
 	standby    *standby      // nil: the primary answers all reads
 	ofStandby  bool          // its server is a standby
@@ -105,7 +106,8 @@ func newDB(ctx context.Context, c Config, metrics *Metrics, o poolOptions) (*DB,
 		limit: max(1, c.MaxConns/2), health: metrics.health, cancelDelay: o.cancelDelay,
 		conns: map[*serverConn]struct{}{},
 	}
-	pool, err := openPool(ctx, c, o, unanswered)
+	changed := new(password)
+	pool, err := openPool(ctx, c, o, unanswered, changed)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func newDB(ctx context.Context, c Config, metrics *Metrics, o poolOptions) (*DB,
 	d := &DB{
 		pool: pool, sql: sql.OpenDB(connector{stdlib.GetPoolConnector(pool), log, metrics.health, o.admit}),
 		policy: c.Retry, metrics: metrics, unanswered: unanswered, renewed: new(atomic.Int64), ofStandby: o.admit != nil,
-		portable: c.Profile == Portable,
+		password: changed, portable: c.Profile == Portable,
 	}
 	d.sql.SetMaxIdleConns(0) // the pool keeps idle connections
 	d.observers = append(observers{d.metrics}, c.Observers...)
@@ -139,7 +141,7 @@ const maxUnpinged = time.Minute
 const connectTimeout = 5 * time.Second
 
 func openPool(
-	ctx context.Context, c Config, o poolOptions, unanswered *unansweredCommits,
+	ctx context.Context, c Config, o poolOptions, unanswered *unansweredCommits, changed *password,
 ) (*pgxpool.Pool, error) {
 	settings, err := pgurl.ParsePool(c.URL)
 	if err != nil {
@@ -175,6 +177,7 @@ func openPool(
 	settings.ConnConfig.DialFunc = dialer.DialContext // for LISTEN connections; pooled connections use serverConn.dial
 	settings.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		unanswered.instrument(c)
+		changed.apply(c)
 		return nil
 	}
 	return pgxpool.NewWithConfig(ctx, settings)

@@ -48,6 +48,7 @@ func (d *DB) Listen(ctx context.Context, channel string, l Listener) {
 
 func (d *DB) listen(ctx context.Context, channel string, l Listener) error {
 	settings := d.pool.Config().ConnConfig
+	d.password.apply(settings)
 	// No statement runs that could be cancelled; the end of the context only ends the wait.
 	settings.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn()}

@@ -55,6 +55,7 @@ func (s *standby) look(ctx context.Context, own *pgx.Conn) (*pgx.Conn, error) {
 	if own == nil {
 		settings := s.pool.Config().ConnConfig.Copy()
 		settings.Tracer = nil
+		s.password.apply(settings)
 		if own, err = pgx.ConnectConfig(ctx, settings); err != nil {
 			return nil, err
 		}

@@ -33,7 +33,8 @@ func TestParse(t *testing.T) {
 		},
 		"everything can be turned off": {
 			map[string]string{endpoint: "http://c:4318", "OTEL_SDK_DISABLED": "true", "OTEL_TRACES_SAMPLER": "x"},
-			Settings{}, "",
+			Settings{},
+			"",
 		},
 		"a signal has a protocol of its own": {
 			map[string]string{
@@ -52,22 +53,26 @@ func TestParse(t *testing.T) {
 		},
 		"an address is not a URL": {map[string]string{endpoint: "localhost:4318"}, Settings{}, endpoint},
 		"JSON is not supported": {
-			map[string]string{endpoint: "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, Settings{},
+			map[string]string{endpoint: "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+			Settings{},
 			"OTEL_EXPORTER_OTLP_PROTOCOL",
 		},
 		"other exporters are not supported": {
-			map[string]string{endpoint: "http://c:4318", "OTEL_METRICS_EXPORTER": "prometheus"}, Settings{Traces: HTTP},
+			map[string]string{endpoint: "http://c:4318", "OTEL_METRICS_EXPORTER": "prometheus"},
+			Settings{Traces: HTTP},
 			"OTEL_METRICS_EXPORTER",
 		},
 		"an unknown sampler is refused": {
 			map[string]string{endpoint: "http://c:4318", "OTEL_TRACES_SAMPLER": "some"},
-			Settings{Traces: HTTP, Metrics: HTTP, Sampler: "some"}, "OTEL_TRACES_SAMPLER",
+			Settings{Traces: HTTP, Metrics: HTTP, Sampler: "some"},
+			"OTEL_TRACES_SAMPLER",
 		},
 		"a ratio above 1 is refused": {
 			map[string]string{
 				endpoint: "http://c:4318", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "25",
 			},
-			Settings{Traces: HTTP, Metrics: HTTP, Sampler: "parentbased_traceidratio", Ratio: "25"}, "OTEL_TRACES_SAMPLER_ARG",
+			Settings{Traces: HTTP, Metrics: HTTP, Sampler: "parentbased_traceidratio", Ratio: "25"},
+			"OTEL_TRACES_SAMPLER_ARG",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
