@@ -169,12 +169,11 @@ func (c contractErrors) codesOf(responses map[string]json.RawMessage) map[string
 	found := map[string]bool{}
 	for _, response := range responses {
 		for _, r := range references.FindAllSubmatch(response, -1) {
-			name := string(r[2])
 			if string(r[1]) == "schemas" {
-				found[c.Components.Schemas[name].code()] = true
+				found[c.Components.Schemas[string(r[2])].code()] = true
 				continue
 			}
-			for _, inner := range references.FindAllSubmatch(c.Components.Responses[name], -1) {
+			for _, inner := range references.FindAllSubmatch(c.Components.Responses[string(r[2])], -1) {
 				found[c.Components.Schemas[string(inner[2])].code()] = true
 			}
 		}

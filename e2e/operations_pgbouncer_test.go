@@ -73,7 +73,7 @@ func startPgbouncer(t *testing.T, database dbtest.Database) string {
 	name := filepath.Base(server.Path)
 	write := func(file, content string) string {
 		path := filepath.Join(dir, file)
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o644)) //nolint:gosec // for the account of pgbouncer
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644)) // for the account of pgbouncer
 		return path
 	}
 	users := write("users", fmt.Sprintf("%q %q\n", server.User.Username(), password))

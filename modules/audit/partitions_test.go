@@ -215,7 +215,7 @@ func (o *office) plan(t *testing.T, organization uuid.UUID, statement string) st
 	require.NoError(t, err)
 	rows, err := tx.QueryContext(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF, COSTS OFF) "+statement)
 	require.NoError(t, err)
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err reports it
 	var lines []string
 	for rows.Next() {
 		var line string

@@ -28,7 +28,8 @@ type serverIdentity struct {
 
 func identify(ctx context.Context, c interface {
 	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
-}) (s serverIdentity, err error) {
+},
+) (s serverIdentity, err error) {
 	err = c.QueryRow(ctx, identityQuery).Scan(&s.standby, &s.role, &s.database, &s.system)
 	return s, err
 }

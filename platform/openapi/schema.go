@@ -187,7 +187,10 @@ func (s *schemas) reasonOf(f *fault.Error) Object {
 		}
 	}
 	return Object{
-		{"type", "object"}, {"description", f.Title()}, {"properties", properties}, {"required", required},
+		{"type", "object"},
+		{"description", f.Title()},
+		{"properties", properties},
+		{"required", required},
 		{"additionalProperties", false},
 	}
 }

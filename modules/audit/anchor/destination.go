@@ -83,7 +83,7 @@ const messageID = "audit.head"
 // messagesOf returns each line as a syslog message.
 func messagesOf(lines []byte) []siem.Message {
 	var messages []siem.Message
-	now := time.Now()
+	now := time.Now() //nolint:forbidigo // the time at which the message is sent
 	for line := range bytes.Lines(lines) {
 		messages = append(messages, siem.Message{Time: now, ID: messageID, Text: bytes.TrimSuffix(line, []byte("\n"))})
 	}

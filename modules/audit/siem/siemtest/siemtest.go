@@ -101,7 +101,7 @@ func Rsyslog(t *testing.T) (to siem.Destination, out string) {
 	}
 	pair := server.TLS.Certificates[0]
 	key := block("key.pem", "PRIVATE KEY", privateKeyOf(t, pair.PrivateKey))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	require.NoError(t, l.Close())
@@ -115,12 +115,12 @@ input(type="imtcp" port="%d" address="127.0.0.1")
 template(name="text" type="string" string="%%pri%% %%msgid%% %%msg%%\n")
 action(type="omfile" file=%q template="text")
 `, dir, ca, ca, key, port, out), 0o600))
-	rsyslog := exec.CommandContext(t.Context(), "rsyslogd", "-n", "-f", settings, "-i", filepath.Join(dir, "pid"))
+	rsyslog := exec.CommandContext(t.Context(), "rsyslogd", "-n", "-f", settings, "-i", filepath.Join(dir, "pid")) //nolint:gosec // paths of the test
 	rsyslog.Stderr, rsyslog.Stdout = os.Stderr, os.Stderr
 	require.NoError(t, rsyslog.Start())
 	t.Cleanup(func() { _ = rsyslog.Process.Kill(); _ = rsyslog.Wait() })
 	require.Eventually(t, func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = c.Close()
 		}
