@@ -30,7 +30,7 @@ type billingOffice struct {
 // openBillingOffice completes the data of the clinic's own practice.
 func openBillingOffice(t testing.TB) billingOffice {
 	t.Helper()
-	o := billingOffice{Clinic: harness.Open(t)}
+	o := billingOffice{Clinic: harness.OpenInTheAfternoon(t)}
 	admin := o.Admin()
 	admin.Put(t, "/billing-identity", billingIdentity()).OK(t)
 	o.payer = admin.Post(t, "/payers", harness.Body{

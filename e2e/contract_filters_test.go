@@ -114,7 +114,7 @@ func voidedAndNot(t *testing.T, c *harness.Clinic) string {
 	path, practitioner := c.Authorize(t, 20), c.AddPractitioner(t)
 	for i := range 2 {
 		session := "/sessions/" + completed(t, c,
-			c.Book(t, c.Booking(path, practitioner, c.Ago(time.Duration(9+2*i)*time.Hour), time.Hour)))
+			c.Book(t, c.Booking(path, practitioner, c.At(t, -7-i, "09:00"), time.Hour)))
 		if i == 0 {
 			c.Admin().Post(t, session+"/void", harness.Body{"appointment": "CANCELLED", "reason": "Not rendered."}).OK(t)
 		}
@@ -132,7 +132,7 @@ func awaitingAndNot(t *testing.T, c *harness.Clinic) string {
 		harness.Body{"note": harness.Body{"signers": []any{"TECHNICIAN"}, "startsOn": "2020-01-01"}}).OK(t)
 	path := c.Authorize(t, 20, harness.Body{"serviceCodeId": service})
 	for i, b := range []harness.Body{{}, {"narrative": "Complete."}} {
-		at := c.Ago(time.Duration(40+2*i) * time.Hour)
+		at := c.At(t, -5-i, "09:00")
 		completed(t, c, c.Book(t, c.Booking(path, own, at, time.Hour, harness.Body{"serviceCodeId": service})), b)
 	}
 	return "/sessions?practitionerId=" + own.String()

@@ -56,7 +56,7 @@ func TestClaimLineHasAtMostFourModifiers(t *testing.T) {
 // correction.
 func TestChangedModifiersOfAnAuthorizationApplyFromThenOn(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 20, harness.Body{"modifiers": []string{"U1"}})
 	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.Ago(2*time.Hour), time.Hour))
 	change := func(modifiers any) harness.Answer {
@@ -105,7 +105,7 @@ func TestInvalidModifiersOfAnAuthorizationAreRefused(t *testing.T) {
 // TestModifierRuleOfTheServiceDateCounts completes an older session after new rules began.
 func TestModifierRuleOfTheServiceDateCounts(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	payer := "/payers/" + c.Admin().Post(t, "/payers", harness.Body{
 		"name": "Plan", "modifierRules": []harness.Body{{"modifier": "HM"}},
 	}).Created(t).String()

@@ -28,7 +28,7 @@ type noting struct {
 // openNotes opens a practice whose service requires the note.
 func openNotes(t *testing.T, rule harness.Body) *noting {
 	t.Helper()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	n := &noting{
 		Clinic: c, technician: c.As(c.Own.Tokens[rbac.Technician]), analyst: c.As(c.Own.Tokens[rbac.Practitioner]),
 		own: c.AddPractitioner(t), authorization: c.Authorize(t, 1000),

@@ -236,7 +236,7 @@ func modifiersOf(a harness.Answer) any {
 
 func TestModifiersFollowThePayersRules(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	payer := c.Admin().Post(t, "/payers", harness.Body{"name": "Plan", "modifierRules": []harness.Body{
 		{"modifier": "HM", "credentials": []string{"RBT"}, "codes": []string{"97153"}},
 		{"modifier": "HO", "credentials": []string{"BCBA"}},

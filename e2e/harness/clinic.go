@@ -51,6 +51,23 @@ func Open(t testing.TB, options ...dbtest.Option) *Clinic {
 	return Serve(t, database, database.Open(t, options...))
 }
 
+// OpenInTheAfternoon is [Open] with a clock that begins at 15:00 of the practices, today or tomorrow. It is for
+// tests of earlier sessions of the same day: with the real time, they would fail shortly after midnight.
+func OpenInTheAfternoon(t testing.TB) *Clinic {
+	t.Helper()
+	database := dbtest.New(t) // tokens of a prepared practice would have expired
+	now := time.Now().In(NewYork(t))
+	afternoon := time.Date(now.Year(), now.Month(), now.Day(), 15, 0, 0, 0, now.Location())
+	if afternoon.Before(now) {
+		afternoon = afternoon.AddDate(0, 0, 1)
+	}
+	c := &Clinic{Database: database, Clock: &Clock{}}
+	c.Clock.SetAhead(afternoon.Sub(now))
+	c.Start(t, database.Open(t))
+	c.Own, c.Other = c.AddPractice(t, "own"), c.AddPractice(t, "other")
+	return c
+}
+
 // Serve starts the program on an open database, with environment variables, and creates
 // two practices.
 func Serve(t testing.TB, database dbtest.Database, opened *db.DB, settings ...string) *Clinic {

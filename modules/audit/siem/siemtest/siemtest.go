@@ -115,7 +115,8 @@ input(type="imtcp" port="%d" address="127.0.0.1")
 template(name="text" type="string" string="%%pri%% %%msgid%% %%msg%%\n")
 action(type="omfile" file=%q template="text")
 `, dir, ca, ca, key, port, out), 0o600))
-	rsyslog := exec.CommandContext(t.Context(), "rsyslogd", "-n", "-f", settings, "-i", filepath.Join(dir, "pid")) //nolint:gosec // paths of the test
+	pid := filepath.Join(dir, "pid")
+	rsyslog := exec.CommandContext(t.Context(), "rsyslogd", "-n", "-f", settings, "-i", pid) //nolint:gosec // paths of the test
 	rsyslog.Stderr, rsyslog.Stdout = os.Stderr, os.Stderr
 	require.NoError(t, rsyslog.Start())
 	t.Cleanup(func() { _ = rsyslog.Process.Kill(); _ = rsyslog.Wait() })
