@@ -92,7 +92,7 @@ func TestAppointmentEveryRouteIsCalled(t *testing.T) {
 func TestAppointmentEveryRoleOnEveryCall(t *testing.T) {
 	t.Parallel()
 	harness.SkipUnlessLong(t)
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 100_000)
 	practitioner := c.AddPractitioner(t)
 	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)

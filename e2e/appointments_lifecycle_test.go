@@ -21,7 +21,7 @@ func freezeAtMinute(c *harness.Clinic) time.Time {
 
 func TestAppointmentLifecycle(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 20)
 	practitioner := c.AddPractitioner(t)
 	at := c.Ago(2 * time.Hour)

@@ -680,7 +680,7 @@ func TestAppointmentVerifyFindsManuallyChangedSession(t *testing.T) {
 // TestAppointmentIsPublishedAndRecorded checks the published events and the audit trail.
 func TestAppointmentIsPublishedAndRecorded(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 40)
 	practitioner := c.AddPractitioner(t)
 	at := c.Ago(3 * time.Hour)

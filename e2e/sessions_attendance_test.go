@@ -181,7 +181,7 @@ func TestPayerDecidesOnTheUnitsOfAnAbsentPatient(t *testing.T) {
 
 func TestSessionsOverlapInRealTime(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 100)
 	practitioner := c.AddPractitioner(t)
 	other := c.AddPatient(t)
@@ -248,7 +248,7 @@ func TestSessionsOverlapInRealTime(t *testing.T) {
 
 func TestAcceptingAnOverlapNeedsItsPermission(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	practitioner := c.AddPractitioner(t)
 	c.LinkUsers(t, c.Own, practitioner, c.Own.Patient)
 	path := c.Authorize(t, 100)

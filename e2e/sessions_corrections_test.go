@@ -174,7 +174,7 @@ func TestCorrectionOfAGroup(t *testing.T) {
 
 func TestCorrectionConsumesUnitsThatAreGrantedLater(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	path := c.Authorize(t, 4)
 	booked := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.Ago(3*time.Hour), time.Hour))
 	session := "/sessions/" + completed(t, c, booked, harness.Body{"endTime": startOf(t, c, booked).Add(90 * time.Minute)})
@@ -249,7 +249,7 @@ func TestOneOfConcurrentCorrectionsWins(t *testing.T) {
 
 func TestVoidedSession(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	who := c.AddPractitioner(t)
 	t.Run("its appointment is cancelled, and its units are available", func(t *testing.T) {
 		path := c.Authorize(t, 10)
@@ -307,7 +307,7 @@ func TestVoidToANoShowConsumesTheBookedUnitsOfAVisit(t *testing.T) {
 
 func TestReopenedAppointment(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	who := c.AddPractitioner(t)
 	path := c.Authorize(t, 10)
 	at := c.Ago(3 * time.Hour)

@@ -32,7 +32,7 @@ func onThePacific(t testing.TB, c *harness.Clinic, days int, wall string) time.T
 
 func TestSessionHasThePlaceOfItsAppointment(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	supervisor, who := c.AddPractitioner(t, harness.Body{"code": "BCBA"}), c.AddPractitioner(t)
 	home := addLocation(t, c, harness.Body{"name": "Home", "kind": "HOME"})
 	path := c.Book(t, c.Booking(c.Authorize(t, 10), who, c.Ago(2*time.Hour), time.Hour, harness.Body{
@@ -300,7 +300,7 @@ func TestInvalidModifierRulesAreRefused(t *testing.T) {
 
 func TestVisitsHaveTheSixFacts(t *testing.T) {
 	t.Parallel()
-	c := harness.Open(t)
+	c := harness.OpenInTheAfternoon(t)
 	who, home := c.AddPractitioner(t), addLocation(t, c, harness.Body{"name": "Home", "kind": "HOME"})
 	present, absent := c.AddPatient(t), c.AddPatient(t)
 	first := c.Authorize(t, 10)
