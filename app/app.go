@@ -340,7 +340,7 @@ func (a *App) newBookings(d Dependencies, batches *command.Metrics) {
 // registerGauges exports figures that the modules keep in memory.
 func (a *App) registerGauges() {
 	a.registry.MustRegister(
-		newDatabaseMetrics(a), deliveryMetrics{a.Events.DeliveryCounts}, mailMetrics{a.Mail.Counts}, alertMetrics{a.Audit.Alerts},
+		newDatabaseMetrics(a), deliveryMetrics(a.Events.DeliveryCounts), mailMetrics(a.Mail.Counts), alertMetrics(a.Audit.Alerts),
 		diskMetrics{foldersOf(a.config)},
 	)
 	for _, g := range []struct {

@@ -76,62 +76,57 @@ func (m *trailMetrics) observe(recorded []trail.Event) {
 	}
 }
 
-// deliveryMetrics export the counts of attempts to deliver to webhooks.
-type deliveryMetrics struct{ counts func() events.DeliveryCounts }
-
-var descDelivered = newDesc("webhook_deliveries_total",
-	"Attempts to deliver to webhooks on this instance, by the resulting state (delivered, retry, dead, withheld).",
-	"state")
+// countMetrics export counts of this instance by one label.
+type countMetrics struct {
+	desc   *prometheus.Desc
+	counts func() map[string]int64 // by the value of the label
+}
 
 // Describe implements prometheus.Collector.
-func (deliveryMetrics) Describe(to chan<- *prometheus.Desc) { to <- descDelivered }
+func (m countMetrics) Describe(to chan<- *prometheus.Desc) { to <- m.desc }
 
 // Collect implements prometheus.Collector.
-func (m deliveryMetrics) Collect(to chan<- prometheus.Metric) {
-	c := m.counts()
-	for state, n := range map[string]int64{
-		"delivered": c.Delivered, "retry": c.Retried, "dead": c.Dead, "withheld": c.Withheld,
-	} {
-		to <- prometheus.MustNewConstMetric(descDelivered, prometheus.CounterValue, float64(n), state)
+func (m countMetrics) Collect(to chan<- prometheus.Metric) {
+	for value, n := range m.counts() {
+		to <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(n), value)
 	}
 }
 
-// mailMetrics export the counts of attempts to send mail.
-type mailMetrics struct{ counts func() mailing.Counts }
-
-var descMails = newDesc("mails_total",
-	"Attempts to send mail on this instance, by the resulting state (sent, retry, failed, refused, withheld, expired).",
-	"state")
-
-// Describe implements prometheus.Collector.
-func (mailMetrics) Describe(to chan<- *prometheus.Desc) { to <- descMails }
-
-// Collect implements prometheus.Collector.
-func (m mailMetrics) Collect(to chan<- prometheus.Metric) {
-	c := m.counts()
-	for state, n := range map[string]int64{
-		"sent": c.Sent, "retry": c.Retried, "failed": c.Failed, "refused": c.Refused, "withheld": c.Withheld,
-		"expired": c.Expired,
-	} {
-		to <- prometheus.MustNewConstMetric(descMails, prometheus.CounterValue, float64(n), state)
-	}
+// deliveryMetrics export the attempts to deliver to webhooks.
+func deliveryMetrics(counts func() events.DeliveryCounts) countMetrics {
+	return countMetrics{newDesc("webhook_deliveries_total",
+		"Attempts to deliver to webhooks on this instance, by the resulting state (delivered, retry, dead, withheld).",
+		"state"), func() map[string]int64 {
+		c := counts()
+		return map[string]int64{"delivered": c.Delivered, "retry": c.Retried, "dead": c.Dead, "withheld": c.Withheld}
+	}}
 }
 
-// alertMetrics export the number of alerts about suspicious access.
-type alertMetrics struct {
-	counts func() map[audit.AlertKind]int64
+// mailMetrics export the attempts to send mail.
+func mailMetrics(counts func() mailing.Counts) countMetrics {
+	return countMetrics{newDesc("mails_total",
+		"Attempts to send mail on this instance, by the resulting state (sent, retry, failed, refused, withheld, expired).",
+		"state"), func() map[string]int64 {
+		c := counts()
+		return map[string]int64{
+			"sent": c.Sent, "retry": c.Retried, "failed": c.Failed, "refused": c.Refused, "withheld": c.Withheld,
+			"expired": c.Expired,
+		}
+	}}
 }
 
-var descAlerts = newDesc("access_alerts_total",
-	"Alerts about suspicious access on this instance, by kind (mass-read, denials, emergency-access).", "kind")
-
-// Describe implements prometheus.Collector.
-func (alertMetrics) Describe(to chan<- *prometheus.Desc) { to <- descAlerts }
-
-// Collect implements prometheus.Collector.
-func (m alertMetrics) Collect(to chan<- prometheus.Metric) {
-	for kind, n := range m.counts() {
-		to <- prometheus.MustNewConstMetric(descAlerts, prometheus.CounterValue, float64(n), string(kind))
+// alertMetrics export the alerts about suspicious access.
+func alertMetrics(counts func() map[audit.AlertKind]int64) countMetrics {
+	return countMetrics{
+		newDesc("access_alerts_total",
+			"Alerts about suspicious access on this instance, by kind (mass-read, denials, emergency-access).", "kind"),
+		func() map[string]int64 {
+			byKind := map[string]int64{}
+			for kind, n := range counts() {
+				byKind[string(kind)] = n
+			}
+			return byKind
+		},
 	}
 }
 

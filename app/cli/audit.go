@@ -115,10 +115,17 @@ func (a auditArchive) Run(e environment) error {
 	})
 }
 
-type auditVerifyArchive struct {
+// archiveFile names an existing archive.
+type archiveFile struct {
 	File     string `arg:"" help:"The archive." type:"existingfile"`
 	Identity string `help:"The file with the private key of age, for an encrypted archive." placeholder:"FILE" type:"existingfile"`
 }
+
+func (f archiveFile) archive() app.AuditArchive {
+	return app.AuditArchive{Path: f.File, Identities: f.Identity}
+}
+
+type auditVerifyArchive struct{ archiveFile }
 
 // Help explains the command.
 func (auditVerifyArchive) Help() string {
@@ -129,7 +136,7 @@ archive was changed.`
 
 // Run verifies the archive.
 func (v auditVerifyArchive) Run(environment) error {
-	m, err := app.AuditArchive{Path: v.File, Identities: v.Identity}.Verify()
+	m, err := v.archive().Verify()
 	if err != nil {
 		return archiveFailure(err)
 	}
@@ -137,10 +144,7 @@ func (v auditVerifyArchive) Run(environment) error {
 	return nil
 }
 
-type auditRestore struct {
-	File     string `arg:"" help:"The archive." type:"existingfile"`
-	Identity string `help:"The file with the private key of age, for an encrypted archive." placeholder:"FILE" type:"existingfile"`
-}
+type auditRestore struct{ archiveFile }
 
 // Help explains the command.
 func (auditRestore) Help() string {
@@ -156,7 +160,7 @@ func (r auditRestore) Run(e environment) error {
 		return err
 	}
 	return e.withStorage(func(s *app.Storage) error {
-		archive := app.AuditArchive{Path: r.File, Identities: r.Identity}
+		archive := r.archive()
 		m, err := app.RestoreAuditArchive(e.context, s, c, archive, e.logger(c))
 		if err != nil {
 			return archiveFailure(err)

@@ -53,6 +53,15 @@ func months(n int) []time.Time {
 // inMonth returns a time in the month that starts at one of [months].
 func inMonth(start time.Time) time.Time { return start.AddDate(0, 0, 14) }
 
+// openWithMonths is [open] with partitions that start at [months], in the last of these months.
+func openWithMonths(t *testing.T, n int) (*office, []time.Time) {
+	t.Helper()
+	o, starts := open(t), months(n)
+	o.split(t, starts...)
+	o.now = inMonth(starts[n-1])
+	return o, starts
+}
+
 func (o *office) recordAt(t *testing.T, organization uuid.UUID, at ...time.Time) {
 	t.Helper()
 	for _, occurred := range at {

@@ -37,10 +37,7 @@ func (o *office) days(t *testing.T, organization uuid.UUID, from, n int) {
 
 func TestRemove(t *testing.T) {
 	t.Parallel()
-	o := open(t)
-	starts := months(4)
-	o.split(t, starts...)
-	o.now = inMonth(starts[3])
+	o, starts := openWithMonths(t, 4)
 	first, second := uuid.New(), uuid.New()
 	o.recordAt(t, first, inMonth(starts[0]), inMonth(starts[0]), inMonth(starts[1]), inMonth(starts[2]))
 	o.recordAt(t, second, inMonth(starts[1]))
@@ -80,10 +77,7 @@ func TestRemove(t *testing.T) {
 // TestARemovalEndsWithTheLastEventOfAMonth seals an event of January after an event of February.
 func TestARemovalEndsWithTheLastEventOfAMonth(t *testing.T) {
 	t.Parallel()
-	o := open(t)
-	starts := months(3)
-	o.split(t, starts...)
-	o.now = inMonth(starts[2])
+	o, starts := openWithMonths(t, 3)
 	organization := uuid.New()
 	o.recordAt(t, organization, inMonth(starts[0]), starts[1].Add(time.Second), starts[1].Add(-time.Second), inMonth(starts[1]))
 	owner := o.asOwner(t)
@@ -101,10 +95,7 @@ func TestARemovalEndsWithTheLastEventOfAMonth(t *testing.T) {
 
 func TestATrailThatIsKeptKeepsItsMonths(t *testing.T) {
 	t.Parallel()
-	o := open(t)
-	starts := months(4)
-	o.split(t, starts...)
-	o.now = inMonth(starts[3])
+	o, starts := openWithMonths(t, 4)
 	held, other := uuid.New(), uuid.New()
 	o.recordAt(t, other, inMonth(starts[0]), inMonth(starts[1]), inMonth(starts[2]))
 	o.recordAt(t, held, inMonth(starts[1]))
@@ -126,10 +117,7 @@ func TestATrailThatIsKeptKeepsItsMonths(t *testing.T) {
 // does not.
 func TestWritersDoNotWaitForARemoval(t *testing.T) {
 	t.Parallel()
-	o := open(t)
-	starts := months(3)
-	o.split(t, starts...)
-	o.now = inMonth(starts[2])
+	o, starts := openWithMonths(t, 3)
 	organization := uuid.New()
 	o.recordAt(t, organization, inMonth(starts[0]), inMonth(starts[1]))
 	holder, err := o.program.BeginTx(t.Context(), nil)
@@ -158,10 +146,7 @@ func TestWritersDoNotWaitForARemoval(t *testing.T) {
 // TestAnInterruptedRemovalIsFinished has a checkpoint, and a partition of the events that is detached.
 func TestAnInterruptedRemovalIsFinished(t *testing.T) {
 	t.Parallel()
-	o := open(t)
-	starts := months(3)
-	o.split(t, starts...)
-	o.now = inMonth(starts[2])
+	o, starts := openWithMonths(t, 3)
 	organization := uuid.New()
 	o.recordAt(t, organization, inMonth(starts[0]), inMonth(starts[0]), inMonth(starts[1]))
 	_, err := o.owner.ExecContext(t.Context(), `INSERT INTO audit_checkpoints

@@ -5006,6 +5006,7 @@ export interface components {
             code: "authorization-not-found";
             /** @description The text for people. */
             detail: string;
+            /** @description Null: a problem document of this code adds no members. */
             details: null;
         };
         /** @description One page of a list. */
@@ -5245,6 +5246,7 @@ export interface components {
             code: "books-damaged";
             /** @description The text for people. */
             detail: string;
+            /** @description Null: a problem document of this code adds no members. */
             details: null;
         };
         /** @description The two proofs that the caller is the user. */
@@ -10025,6 +10027,7 @@ export interface components {
             code: "reservation-not-found";
             /** @description The text for people. */
             detail: string;
+            /** @description Null: a problem document of this code adds no members. */
             details: null;
         };
         /** @description One page of a list. */

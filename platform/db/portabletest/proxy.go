@@ -2,11 +2,9 @@ package portabletest
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"omnirapeutic/platform/db/pgurl"
+	"omnirapeutic/platform/db/wireproxy"
 )
 
 // Proxy forwards connections to a PostgreSQL server. It refuses statements and settings of a connection that the
@@ -213,7 +212,7 @@ func (l *link) run() {
 	l.proxy.wg.Go(l.forwardAnswers)
 	to := bufio.NewWriter(l.server)
 	for {
-		m, err := read(from, 1)
+		m, err := wireproxy.ReadMessage(from, 1)
 		if err != nil {
 			return
 		}
@@ -242,7 +241,7 @@ var errRefused = errors.New("portabletest: the connection was refused")
 // begin forwards the first message. It refuses settings that other engines lack.
 func (l *link) begin(from *bufio.Reader) error {
 	for {
-		m, err := read(from, 0)
+		m, err := wireproxy.ReadMessage(from, 0)
 		if err != nil {
 			return err
 		}
@@ -279,13 +278,13 @@ func (l *link) executes(m []byte) string {
 	body := m[5:]
 	switch m[0] {
 	case 'Q': // Query: SQL
-		return strings.ToLower(text(&body))
+		return strings.ToLower(wireproxy.CutText(&body))
 	case 'P': // Parse: name, SQL, types
-		name := text(&body)
-		l.prepared[name] = strings.ToLower(text(&body))
+		name := wireproxy.CutText(&body)
+		l.prepared[name] = strings.ToLower(wireproxy.CutText(&body))
 	case 'B': // Bind: portal, name of the statement, …
-		text(&body)
-		return l.prepared[text(&body)]
+		wireproxy.CutText(&body)
+		return l.prepared[wireproxy.CutText(&body)]
 	}
 	return ""
 }
@@ -299,10 +298,10 @@ func (l *link) checked(m []byte) []byte {
 	body := m[5:]
 	switch m[0] {
 	case 'Q': // Query: SQL
-		sql = text(&body)
+		sql = wireproxy.CutText(&body)
 	case 'P': // Parse: name, SQL, types
-		name = text(&body)
-		sql = text(&body)
+		name = wireproxy.CutText(&body)
+		sql = wireproxy.CutText(&body)
 	default:
 		return m
 	}
@@ -323,7 +322,7 @@ func (l *link) forwardAnswers() {
 	defer l.proxy.forget(l.server)
 	from, to := bufio.NewReader(l.server), bufio.NewWriter(l.client)
 	for {
-		m, err := read(from, 1)
+		m, err := wireproxy.ReadMessage(from, 1)
 		if err != nil {
 			_ = to.Flush()
 			return
@@ -357,27 +356,4 @@ func errorResponse(severity, text string) []byte {
 func message(kind byte, body string) []byte {
 	m := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(body)+4)) //nolint:gosec // far below 4 GiB
 	return append(m, body...)
-}
-
-// text reads a zero-terminated string from a message.
-func text(body *[]byte) string {
-	s, rest, _ := bytes.Cut(*body, []byte{0})
-	*body = rest
-	return string(s)
-}
-
-// read reads one message: type (absent from the first of a connection), length and body.
-func read(from io.Reader, typed int) ([]byte, error) {
-	head := make([]byte, typed+4)
-	if _, err := io.ReadFull(from, head); err != nil {
-		return nil, err
-	}
-	const limit = 1 << 28
-	length := int(binary.BigEndian.Uint32(head[typed:])) - 4
-	if length < 0 || length > limit {
-		return nil, errors.New("portabletest: not a message")
-	}
-	body := make([]byte, length)
-	_, err := io.ReadFull(from, body)
-	return slices.Concat(head, body), err
 }

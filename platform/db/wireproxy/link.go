@@ -21,13 +21,13 @@ type link struct {
 // forwardQuestions forwards the client's messages.
 func (l *link) forwardQuestions() {
 	defer l.proxy.forget(l.client)
-	startup, err := read(l.client, 0)
+	startup, err := ReadMessage(l.client, 0)
 	if err != nil || write(l.server, startup) != nil {
 		l.proxy.forget(l.server)
 		return
 	}
 	for {
-		m, err := read(l.client, 1)
+		m, err := ReadMessage(l.client, 1)
 		if err != nil {
 			if l.brokenBy() == nil {
 				l.proxy.forget(l.server)
@@ -127,7 +127,7 @@ func (l *link) forwardAnswers() {
 	defer l.proxy.forget(l.client)
 	claims := l.proxy.claimed()
 	for {
-		m, err := read(l.server, 1)
+		m, err := ReadMessage(l.server, 1)
 		f := l.brokenBy()
 		if f != nil && (err != nil || m[0] == 'Z') { // ReadyForQuery
 			if f.place == InFlight {
@@ -161,13 +161,13 @@ func (l *link) executed(m []byte) string {
 	kind, body := m[0], m[5:]
 	switch kind {
 	case 'Q': // Query: SQL
-		return plain(text(&body))
+		return plain(CutText(&body))
 	case 'P': // Parse: name, SQL, …
-		name := text(&body)
-		l.statements[name] = plain(text(&body))
+		name := CutText(&body)
+		l.statements[name] = plain(CutText(&body))
 	case 'B': // Bind: portal, name of the statement, …
-		text(&body)
-		return l.statements[text(&body)]
+		CutText(&body)
+		return l.statements[CutText(&body)]
 	}
 	return ""
 }
