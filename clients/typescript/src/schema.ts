@@ -3982,6 +3982,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description One page of a list. */
         AccountPage: {
@@ -4069,6 +4073,16 @@ export interface components {
              * @description The time of the acknowledgement.
              */
             acknowledgedAt: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description Alert not found, or no longer open. */
         AlertNotFoundProblem: components["schemas"]["Problem"] & {
@@ -4278,6 +4292,20 @@ export interface components {
             occurrences?: components["schemas"]["Occurrence"][];
             /** @description The concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
             warnings?: components["schemas"]["Warning"][];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One event of an organization's stream. */
         AppointmentBookedEvent: {
@@ -4666,6 +4694,12 @@ export interface components {
              * @description The user who assigned the patient.
              */
             assignedBy: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description The patient is not on this caseload. */
         AssignmentNotFoundProblem: components["schemas"]["Problem"] & {
@@ -4733,6 +4767,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The percentage that is at least used or scheduled: 100, 90 or 80. Null if it is less. */
             usageBand: number | null;
             /** @description Whether at least half of the days have elapsed, and pacePercent is below 80. */
@@ -4902,6 +4946,14 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description One event of an organization's stream. */
         AuthorizationBalanceEvent: {
@@ -5030,6 +5082,10 @@ export interface components {
             bufferAfterMinutes: number;
             /** @description The number of changes. It is 0 if no availability has been set. */
             version: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description Practitioner not found. */
         AvailabilityPractitionerNotFoundProblem: components["schemas"]["Problem"] & {
@@ -5585,6 +5641,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
             /** @description The API keys that the change ended or gave another owner. */
             apiKeys: components["schemas"]["Key"][];
         };
@@ -5630,6 +5690,10 @@ export interface components {
             chargeCents: number;
             /** @description The lines as they were exported. */
             lines: components["schemas"]["Line"][];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description Claim not found. */
         ClaimNotFoundProblem: components["schemas"]["Problem"] & {
@@ -5716,6 +5780,10 @@ export interface components {
              * @description The service date of the oldest of them.
              */
             oldest: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description ConflictCounts has the numbers of sessions with conflicts. */
         ConflictCounts: {
@@ -6133,6 +6201,10 @@ export interface components {
              * @description The last day of the diagnosis. Null if no end is known.
              */
             endsOn: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description DiagnosisChange changes the given fields of a diagnosis. Patient and code cannot change. */
         DiagnosisChange: {
@@ -6188,6 +6260,31 @@ export interface components {
             expected: string;
             /** @description The stored value. */
             found: string;
+        };
+        /** @description Display has a text for each id of an object that refers to a record. A member is absent if the object has no such id, or if the caller may not read the text. */
+        Display: {
+            /** @description The first and the last name of the patient. */
+            patient?: string;
+            /** @description The first and the last name of the practitioner. */
+            practitioner?: string;
+            /** @description The first and the last names of the practitioners, in the order of their ids. */
+            practitioners?: string[];
+            /** @description The first and the last name of the supervising practitioner. */
+            supervisor?: string;
+            /** @description The first and the last name of the rendering practitioner. */
+            renderingPractitioner?: string;
+            /** @description The code of the service. */
+            serviceCode?: string;
+            /** @description The number that the payer gave the authorization. */
+            authorization?: string;
+            /** @description The number of the authorization that follows. */
+            renewal?: string;
+            /** @description The name of the location. */
+            location?: string;
+            /** @description The name of the payer. */
+            payer?: string;
+            /** @description The name of the payer of the insurance. */
+            insurance?: string;
         };
         /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: components["schemas"]["Problem"] & {
@@ -6462,6 +6559,10 @@ export interface components {
             textHash: string;
             /** @description Whether the signed text and version are the present ones. */
             counts: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
             /** @description The IP address from which it was signed. */
             address: string;
             /** @description The mark of a caregiver: a typed text, or a PNG image as a data URL. Null without the permission `session:read-narrative` for all records that the answer may concern. */
@@ -6570,6 +6671,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The number of days until the last day. It is 0 on that day. */
             daysLeft: number;
             /** @description The number of days within which the authorization ends: 14, 30 or 60. Null if it ends later. */
@@ -6579,6 +6690,8 @@ export interface components {
              * @description The authorization that replaces it. Null if there is none.
              */
             renewalId: string | null;
+            /** @description The record of `renewalId`, with `expand=renewal`. Null if the caller may not read it. */
+            renewal?: components["schemas"]["Authorization"] | null;
         };
         /** @description One page of a list. */
         ExpiringPage: {
@@ -6637,6 +6750,10 @@ export interface components {
             retractedBy: string | null;
             /** @description The reason of the retraction. */
             retractReason: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
         };
         /** @description Export not found. */
         ExportNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6721,6 +6838,12 @@ export interface components {
              * @description The time of creation.
              */
             createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description Feeds has all calendar feeds of an organization. */
         Feeds: {
@@ -6920,6 +7043,10 @@ export interface components {
             justified: boolean | null;
             /** @description The reviewer's note. */
             reviewNote: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both. */
         GrantChange: {
@@ -6998,6 +7125,10 @@ export interface components {
              * @description The user who gave the access.
              */
             grantedBy: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description This user has no access to this patient's records as a patient or guardian. */
         GuardianshipNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7302,6 +7433,12 @@ export interface components {
             subscriberFirstName: string | null;
             /** @description The last name of the subscriber. */
             subscriberLastName: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
@@ -7610,6 +7747,20 @@ export interface components {
              * @description The export that has the line. Null before the export.
              */
             exportId: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `renderingPractitionerId`, with `expand=renderingPractitioner`. Null if the caller may not read it. */
+            renderingPractitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
         };
         /** @description One page of a list. */
         LinePage: {
@@ -7998,6 +8149,12 @@ export interface components {
              * @description The time of creation.
              */
             createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
             /** @description The path of the link on this server: a secret. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case revoke the feed and create another. */
             path: string | null;
         };
@@ -8896,6 +9053,12 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The modifiers of the claim line, in their order. */
             modifiers: string[];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -9709,6 +9872,12 @@ export interface components {
             startsOn: string;
             /** @description The price of a unit in US cents. */
             centsPerUnit: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description RateChange changes the amount of a rate. */
         RateChange: {
@@ -9771,6 +9940,10 @@ export interface components {
             unitsWithoutSession: number;
             /** @description Whether every consumed unit is accounted for. */
             agrees: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description Reconciliation compares the ledger with the lines of a period. */
         Reconciliation: {
@@ -9932,6 +10105,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description The reservation belongs to an appointment and can only be settled through it. */
         ReservationBelongsToAppointmentProblem: components["schemas"]["Problem"] & {
@@ -10534,6 +10711,16 @@ export interface components {
             timeZone: string | null;
             /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
             givenModifiers: string[] | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -10663,6 +10850,12 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers. */
         SessionSigned: {
@@ -10832,6 +11025,14 @@ export interface components {
             timeZone: string | null;
             /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
             givenModifiers: string[] | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -11069,6 +11270,10 @@ export interface components {
             textHash: string;
             /** @description Whether the signed text and version are the present ones. */
             counts: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description Signatures has all signatures of a session. */
         Signatures: {
@@ -11508,6 +11713,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description One page of a list. */
         UtilizationPage: {
@@ -11689,6 +11904,14 @@ export interface components {
             clockOutLatitude: number | null;
             /** @description The longitude of the clock-out in degrees. */
             clockOutLongitude: number | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One page of a list. */
         VisitPage: {
@@ -13710,6 +13933,7 @@ export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundP
 export type DiagnosisPage = components['schemas']['DiagnosisPage'];
 export type DiagnosisTakenProblem = components['schemas']['DiagnosisTakenProblem'];
 export type Discrepancy = components['schemas']['Discrepancy'];
+export type Display = components['schemas']['Display'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
 export type EmergencyGrantNotOpenProblem = components['schemas']['EmergencyGrantNotOpenProblem'];
@@ -15028,6 +15252,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "payer")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15107,7 +15333,10 @@ export interface operations {
     };
     getInsurance: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "payer")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -15663,6 +15892,8 @@ export interface operations {
                 patientId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15743,7 +15974,10 @@ export interface operations {
     };
     getDiagnosis: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -15843,6 +16077,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("payer" | "serviceCode")[];
             };
             header?: never;
             path?: never;
@@ -15920,7 +16156,10 @@ export interface operations {
     };
     getRate: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("payer" | "serviceCode")[];
+            };
             header?: never;
             path: {
                 /**
@@ -17027,7 +17266,10 @@ export interface operations {
     };
     getCaseload: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
+            };
             header?: never;
             path: {
                 /**
@@ -17151,7 +17393,10 @@ export interface operations {
     };
     listUserPatients: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: never;
             path: {
                 /**
@@ -17289,6 +17534,8 @@ export interface operations {
                 disabled?: boolean;
                 /** @description The practitioner of the listed user. */
                 practitionerId?: string;
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
             };
             header?: never;
             path?: never;
@@ -17319,7 +17566,10 @@ export interface operations {
     };
     getUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: never;
             path: {
                 /**
@@ -18419,6 +18669,8 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -18498,7 +18750,10 @@ export interface operations {
     };
     getAuthorization: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -18897,7 +19152,10 @@ export interface operations {
     };
     previewOperation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -18951,6 +19209,8 @@ export interface operations {
                 open?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "authorization"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19103,6 +19363,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19201,6 +19463,8 @@ export interface operations {
                 renewed?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "renewal" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19250,6 +19514,8 @@ export interface operations {
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19299,6 +19565,8 @@ export interface operations {
                 acknowledged?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19417,6 +19685,8 @@ export interface operations {
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19520,7 +19790,10 @@ export interface operations {
     };
     getAppointment: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "serviceCode" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -19979,6 +20252,8 @@ export interface operations {
                 awaitingMySignature?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20014,7 +20289,10 @@ export interface operations {
     };
     getSession: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20126,6 +20404,8 @@ export interface operations {
                 authorizationId?: string[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "patient" | "practitioner")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20164,7 +20444,10 @@ export interface operations {
     };
     getNote: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20275,7 +20558,10 @@ export interface operations {
     };
     listSignatures: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20394,6 +20680,8 @@ export interface operations {
                 to?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20480,7 +20768,10 @@ export interface operations {
     };
     previewCorrection: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
@@ -20605,7 +20896,10 @@ export interface operations {
     };
     listSessionVersions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20833,7 +21127,10 @@ export interface operations {
     };
     getAvailability: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -21058,7 +21355,10 @@ export interface operations {
     };
     listCalendarFeeds: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -21185,6 +21485,8 @@ export interface operations {
                 reason?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "payer" | "renderingPractitioner" | "supervisor")[];
             };
             header?: never;
             path?: never;
@@ -21224,6 +21526,8 @@ export interface operations {
                 to: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "authorization"[];
             };
             header?: never;
             path?: never;
@@ -21264,6 +21568,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "payer"[];
             };
             header?: never;
             path?: never;
@@ -21353,7 +21659,10 @@ export interface operations {
     };
     getBillingExport: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "payer"[];
+            };
             header?: never;
             path: {
                 /**
@@ -21393,6 +21702,8 @@ export interface operations {
             query?: {
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "payer" | "renderingPractitioner" | "supervisor")[];
             };
             header?: never;
             path: {
@@ -22475,6 +22786,8 @@ export interface operations {
                 reviewed?: boolean;
                 /** @description Whether the grants apply now. */
                 open?: boolean;
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -22550,7 +22863,10 @@ export interface operations {
     };
     getEmergencyGrant: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
