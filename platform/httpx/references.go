@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,10 +62,12 @@ type Display struct {
 	Renewal *string `json:"renewal,omitempty"`
 	// The name of the location.
 	Location *string `json:"location,omitempty"`
-	// The name of the payer.
+	// The name of the payer of the object, of its insurance or of its authorization.
 	Payer *string `json:"payer,omitempty"`
 	// The name of the payer of the insurance.
 	Insurance *string `json:"insurance,omitempty"`
+	// The units of the authorization that are neither used nor scheduled, at the time of the answer.
+	AvailableUnits *int `json:"availableUnits,omitempty"`
 }
 
 // Reference is a member of an answer that can be expanded.
@@ -76,9 +79,16 @@ type WantedRecords struct {
 	Bodies []uuid.UUID // the ids that are expanded
 }
 
+// RecordText is the text of a record, with what its references also show.
+type RecordText struct {
+	Text           string // "": none
+	Payer          string // of an insurance or an authorization; "": none or not known
+	AvailableUnits *int   // of an authorization
+}
+
 // FoundRecords are the texts and the bodies that the caller may see. Others are missing.
 type FoundRecords struct {
-	Texts  map[uuid.UUID]string
+	Texts  map[uuid.UUID]RecordText
 	Bodies map[uuid.UUID]any
 }
 
@@ -263,10 +273,13 @@ func (p *referencePlan) refer(ctx context.Context, answer reflect.Value) error {
 		return err
 	}
 	p.visit(answer, func(v reflect.Value, p *referencePlan) {
-		var display Display
+		var display, further Display
 		for _, r := range p.references {
 			r.fill(v, reflect.ValueOf(&display).Elem(), found[r.Kind], slices.Contains(request.expand, r.Name))
+			r.fillFurther(v, &further, found[r.Kind])
 		}
+		display.Payer = cmp.Or(display.Payer, further.Payer)
+		display.AvailableUnits = further.AvailableUnits
 		v.FieldByIndex(p.display).Set(reflect.ValueOf(&display))
 	})
 	return nil
@@ -326,7 +339,7 @@ func (r reference) fill(v, display reflect.Value, found FoundRecords, expand boo
 	ids, many := r.ids(v), r.many(v)
 	texts, bodies := make([]string, len(ids)), make([]any, len(ids))
 	for i, id := range ids {
-		texts[i], bodies[i] = found.Texts[id], noRecord
+		texts[i], bodies[i] = found.Texts[id].Text, noRecord
 		if body, ok := found.Bodies[id]; ok {
 			bodies[i] = body
 		}
@@ -346,6 +359,23 @@ func (r reference) fill(v, display reflect.Value, found FoundRecords, expand boo
 		v.FieldByIndex(r.expanded).Set(reflect.ValueOf(noRecord))
 	default:
 		v.FieldByIndex(r.expanded).Set(reflect.ValueOf(bodies[0]))
+	}
+}
+
+// fillFurther sets what the authorization or the insurance of an object also shows. Other references to such records,
+// as the renewal of an authorization, show only their text.
+func (r reference) fillFurther(v reflect.Value, display *Display, found FoundRecords) {
+	if r.Name != r.Kind || r.many(v) {
+		return
+	}
+	for _, id := range r.ids(v) {
+		text := found.Texts[id]
+		if text.Payer != "" {
+			display.Payer = &text.Payer
+		}
+		if text.AvailableUnits != nil {
+			display.AvailableUnits = text.AvailableUnits
+		}
 	}
 }
 
