@@ -38,6 +38,7 @@ import (
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/jobs"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/reference"
 	"omnirapeutic/platform/tracing"
 )
 
@@ -169,6 +170,7 @@ func New(d Dependencies) (*App, error) {
 		Logger:       d.Logger,
 		HTTP:         d.Config.HTTP,
 		Clock:        d.Clock,
+		References:   reference.Resolver(d.Database, a.References()),
 		Document:     a.document,
 	})
 	a.server = server

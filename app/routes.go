@@ -56,6 +56,9 @@ func (s *Server) routeMiddleware(r httpx.Route) []echo.MiddlewareFunc {
 	if r.Endpoint.Takes("cursor") {
 		chain = append(chain, s.withCursorKey)
 	}
+	if s.options.References != nil && expands(r) {
+		chain = append(chain, s.withReferences(r))
+	}
 	if r.Eventual {
 		chain = append(chain, readEventually)
 	}

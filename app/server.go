@@ -51,6 +51,7 @@ type ServerOptions struct {
 	Logger       logrus.FieldLogger
 	HTTP         config.HTTP
 	Clock        func() time.Time                 // for rate limits and the audit trail
+	References   httpx.Resolve                    // reads the records to which ids of answers refer; nil: none
 	Document     func(ctx context.Context) []byte // returns the API's document
 }
 

@@ -35,7 +35,7 @@ func TestAppointmentLifecycle(t *testing.T) {
 	require.Equal(t, "bring the blue box", result.Text("notes"))
 	c.RequireBalance(t, path, 20, 0, 4)
 	read := c.Admin().Get(t, "/appointments/"+id.String()).OK(t)
-	require.JSONEq(t, string(result.Raw), string(read.Raw))
+	require.Equal(t, result.Body, harness.WithoutNames(read.Body))
 
 	started := c.Admin().Post(t, "/appointments/"+id.String()+"/start", harness.Body{
 		"startTime": at.Add(5 * time.Minute),

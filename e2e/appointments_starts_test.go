@@ -95,7 +95,7 @@ func TestReopenUndoesAStart(t *testing.T) {
 		[]any{back.Text("status"), back.Body["startedAt"], back.Text("reopenReason")})
 	require.NotEmpty(t, back.Text("reopenedAt"))
 	require.NotEmpty(t, back.Text("reopenedBy"))
-	require.JSONEq(t, string(back.Raw), string(c.Admin().Get(t, booked).Raw))
+	require.Equal(t, back.Body, harness.WithoutNames(c.Admin().Get(t, booked).Body))
 	require.JSONEq(t, string(back.Raw), string(keyed.Post(t, booked+"/reopen",
 		harness.Body{"reason": "The wrong child."}).Raw))
 	c.RequireBalance(t, path, 20, 0, 4)

@@ -55,7 +55,7 @@ func TestEveryOperationIsOnRecord(t *testing.T) {
 		}
 		shows := strings.HasPrefix(r.Path, "/authorizations/:id")
 		for _, person := range people {
-			shows = shows || strings.Contains(string(item.raw), person)
+			shows = shows || strings.Contains(string(item.raw), person+`"`) // the end of a text: a payer has the same word
 		}
 		if shows && !strings.HasPrefix(r.Path, "/admin/audit-events") {
 			require.True(t, recorded(`action LIKE '%.read' AND (patient_id IS NOT NULL OR EXISTS (

@@ -58,10 +58,10 @@ func counted(start time.Time) func() uuid.UUID {
 	}
 }
 
-func recordExamples(t *testing.T) (map[string][]openapi.Example, []httpx.Route) {
+func recordExamples(t *testing.T) (map[string][]openapi.Example, *app.App) {
 	t.Helper()
 	s := newRecording(t)
-	return s.examples, s.c.App.Routes()
+	return s.examples, s.c.App
 }
 
 func newRecording(t *testing.T) *recording {

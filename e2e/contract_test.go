@@ -67,7 +67,8 @@ var members = map[string]string{
 // therefore not differ between the two.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	examples, routes := recordExamples(t)
+	examples, recorded := recordExamples(t)
+	routes := recorded.Routes()
 	if c, err := harness.PublishedContract(); err == nil {
 		c.DeclareRefusals(routes)
 	}
@@ -84,7 +85,7 @@ func TestContract(t *testing.T) {
 			"Dates are `YYYY-MM-DD` in the organization's time zone, instants RFC 3339 in UTC, ids UUIDs.",
 		Server: "/api/v1", Module: "omnirapeutic", Root: "..",
 		Status: app.StatusOf, Problem: reflect.TypeFor[app.Problem](), Reasons: reflect.TypeFor[app.RefusedBooking](),
-		Members: members,
+		Members: members, Records: map[string]reflect.Type{},
 		Opening: reflect.TypeFor[events.StreamOpening](),
 		Event:   reflect.TypeFor[events.Event](), Events: map[string]reflect.Type{
 			authorization.EventBalance: reflect.TypeFor[authorization.BalanceChange](),
@@ -124,6 +125,9 @@ func TestContract(t *testing.T) {
 			"users":                "Users and their roles.",
 			"admin":                "For operators of the program.",
 		},
+	}
+	for _, source := range recorded.References() {
+		document.Records[source.Kind] = source.Body
 	}
 	for _, kind := range appointments.EventTypes() {
 		document.Events[kind.Name] = reflect.TypeFor[appointments.AppointmentChange]()

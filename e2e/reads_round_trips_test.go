@@ -15,14 +15,14 @@ import (
 )
 
 // maxReadRoundTrips is the number of round trips to the database for which a read may wait: two for
-// its statements, with BEGIN, and one for its record in the audit trail.
-const maxReadRoundTrips = 3
+// its statements, with BEGIN, one for the names of its references, and one for its record in the audit trail.
+const maxReadRoundTrips = 4
 
 // readsWithMoreRoundTrips are the reads that wait for more. The sessions and patients of a user read the
 // caller's present permissions first. Claim lines read the sessions again whose authorizations have
 // exceeded a cap. The export of audit events reads page by page.
 var readsWithMoreRoundTrips = map[string]int{
-	"listUserPatients": 4, "listBillingLines": 4, "listUserSessions": 7, "exportAuditEvents": 11,
+	"listUserPatients": 5, "listBillingLines": 5, "listUserSessions": 7, "exportAuditEvents": 11,
 }
 
 // TestReadsTakeFewRoundTrips counts the round trips to the database for each GET of the contract, with

@@ -57,13 +57,14 @@ type availabilityBody struct {
 	Availability
 	// The number of changes. It is 0 if no availability has been set.
 	Version int `json:"version"`
+	practitionerReference
 }
 
 // Revision returns the version, which the API sends as the ETag.
 func (b availabilityBody) Revision() int { return b.Version }
 
 func availabilityBodyOf(t Timetable) availabilityBody {
-	b := availabilityBody(t)
+	b := availabilityBody{PractitionerID: t.PractitionerID, Availability: t.Availability, Version: t.Version}
 	b.Weekly = append([]WeeklyHours{}, b.Weekly...)
 	b.Exceptions = append([]Exception{}, b.Exceptions...)
 	for i, e := range b.Exceptions {

@@ -35,6 +35,7 @@ type participantBody struct {
 	UnitMinutes int          `json:"unitMinutes"` // The length of a unit in minutes.
 	Rounding    roundingBody `json:"rounding"`    // The rounding rule that was used.
 	Modifiers   []string     `json:"modifiers"`   // The modifiers of the claim line, in their order.
+	participantReferences
 }
 
 // appointmentBody is an appointment in API responses.
@@ -109,6 +110,7 @@ type appointmentBody struct {
 	// The concerns about a booking that breaks no rule. They are returned when it is booked or
 	// moved.
 	Warnings []Warning `json:"warnings,omitempty"`
+	appointmentReferences
 }
 
 // Location returns the path of the appointment.
@@ -132,8 +134,9 @@ func bodyOf(a Appointment) appointmentBody {
 	}
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
-			p.PatientID, p.AuthorizationID, p.ReservationID, p.Units, p.Minutes, p.UnitMinutes,
-			roundingBodyOf(p.Rounding), p.Modifiers.List(),
+			PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID, Units: p.Units,
+			Minutes: p.Minutes, UnitMinutes: p.UnitMinutes, Rounding: roundingBodyOf(p.Rounding),
+			Modifiers: p.Modifiers.List(),
 		})
 	}
 	if len(b.Patients) > 0 { // it has no patients if the request failed

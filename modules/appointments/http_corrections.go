@@ -200,6 +200,7 @@ type sessionVersionBody struct {
 	// The number of units of all patients that no authorization covered.
 	UnauthorizedUnits int `json:"unauthorizedUnits"`
 	placeBody
+	sessionVersionReferences
 }
 
 // sessionVersionsBody has all versions of a session, oldest first.

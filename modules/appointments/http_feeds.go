@@ -77,6 +77,7 @@ type feedBody struct {
 	PatientID *uuid.UUID `json:"patientId"`
 	CreatedBy uuid.UUID  `json:"createdBy"`
 	CreatedAt time.Time  `json:"createdAt"`
+	feedReferences
 }
 
 // newFeedBody is a new calendar feed.
@@ -89,7 +90,7 @@ type newFeedBody struct {
 }
 
 func feedBodyOf(f Feed) feedBody {
-	return feedBody{f.ID, f.PractitionerID, f.PatientID, f.CreatedBy, f.CreatedAt}
+	return feedBody{f.ID, f.PractitionerID, f.PatientID, f.CreatedBy, f.CreatedAt, feedReferences{}}
 }
 
 func newFeed(f Feed, token string, err error) (newFeedBody, error) {

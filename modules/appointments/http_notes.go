@@ -128,6 +128,7 @@ type signatureBody struct {
 	TextHash       string     `json:"textHash"`       // The hash of the text that was signed.
 	// Whether the signed text and version are the present ones.
 	Counts bool `json:"counts"`
+	practitionerReference
 }
 
 func signatureBodyOf(g Signature) signatureBody {
@@ -280,6 +281,7 @@ type conflictCountBody struct {
 	PractitionerID uuid.UUID     `json:"practitionerId"` // The leading practitioner.
 	Sessions       int           `json:"sessions"`       // The number of sessions.
 	Oldest         calendar.Date `json:"oldest"`         // The service date of the oldest of them.
+	practitionerReference
 }
 
 // conflictCountsBody has the numbers of sessions with conflicts.
@@ -291,7 +293,9 @@ func (s *NoteService) handleConflicts(ctx context.Context, in conflictsRequest) 
 	found, err := s.ConflictCounts(ctx, in.days())
 	b := conflictCountsBody{Conflicts: []conflictCountBody{}}
 	for _, c := range found {
-		b.Conflicts = append(b.Conflicts, conflictCountBody(c))
+		b.Conflicts = append(b.Conflicts, conflictCountBody{
+			Kind: c.Kind, PractitionerID: c.PractitionerID, Sessions: c.Sessions, Oldest: c.Oldest,
+		})
 	}
 	return b, err
 }

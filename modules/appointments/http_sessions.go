@@ -70,6 +70,7 @@ type sessionPatientBody struct {
 	StartTime *time.Time `json:"startTime"`
 	// The time at which the patient left. Null if the patient was absent.
 	EndTime *time.Time `json:"endTime"`
+	participantReferences
 }
 
 // addendumBody is a signed addendum to a session.
@@ -120,6 +121,7 @@ type sessionBody struct {
 	CreatedAt     time.Time `json:"createdAt"`
 	UpdatedAt     time.Time `json:"updatedAt"`
 	placeBody
+	sessionReferences
 }
 
 // Location returns the path of the session.

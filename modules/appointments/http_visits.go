@@ -76,6 +76,7 @@ type visitBody struct {
 	ClockOutLatitude *float64 `json:"clockOutLatitude"`
 	// The longitude of the clock-out in degrees.
 	ClockOutLongitude *float64 `json:"clockOutLongitude"`
+	visitReferences
 }
 
 func visitBodyOf(v Visit) visitBody {

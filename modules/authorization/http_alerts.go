@@ -58,6 +58,7 @@ type alertBody struct {
 	// The user who acknowledged the alert. Null if it is not acknowledged.
 	AcknowledgedBy *uuid.UUID `json:"acknowledgedBy"`
 	AcknowledgedAt *time.Time `json:"acknowledgedAt"` // The time of the acknowledgement.
+	utilizationReferences
 }
 
 func alertBodyOf(a Alert) alertBody {

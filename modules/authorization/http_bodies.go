@@ -37,6 +37,7 @@ type Body struct {
 	Version   int       `json:"version"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
+	authorizationReferences
 }
 
 // Location returns the path of the authorization.

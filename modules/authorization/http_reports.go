@@ -95,6 +95,7 @@ type utilizationBody struct {
 	// The last day for which one more unit can be reserved: the last day of the authorization that
 	// no cap closes. Null if no units are available or it is not granted.
 	LastBookableDate calendar.Date `json:"lastBookableDate" null:"true"`
+	utilizationReferences
 }
 
 func utilizationBodyOf(u Utilization) utilizationBody {
@@ -202,6 +203,7 @@ type expiringBody struct {
 	// later.
 	Band      *int       `json:"band"`
 	RenewalID *uuid.UUID `json:"renewalId"` // The authorization that replaces it. Null if there is none.
+	renewalReference
 }
 
 func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) (httpx.Page[expiringBody], error) {
@@ -214,7 +216,7 @@ func (s *ReportService) handleExpiring(ctx context.Context, in expiringRequest) 
 	}
 	found, err := s.Expiring(ctx, in.WithinDays, in.Renewed, after, in.Size()+1)
 	body := func(e Expiring) expiringBody {
-		return expiringBody{utilizationBodyOf(e.Utilization), e.DaysLeft, orNull(bandOf(e.DaysLeft)), e.RenewalID}
+		return expiringBody{utilizationBodyOf(e.Utilization), e.DaysLeft, orNull(bandOf(e.DaysLeft)), e.RenewalID, renewalReference{}}
 	}
 	page := httpx.PageOf(in.PageQuery, found, body, func(e Expiring) any {
 		return EndPosition{EndDate: e.EndDate, ID: e.ID}

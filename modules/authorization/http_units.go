@@ -132,6 +132,7 @@ type reservationBody struct {
 	Reference     *string    `json:"reference"`
 	CreatedAt     time.Time  `json:"createdAt"`
 	UpdatedAt     time.Time  `json:"updatedAt"`
+	reservationReferences
 }
 
 // reservationBodyOf returns the reservation as of the given time.

@@ -8,6 +8,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
+	"omnirapeutic/platform/reference"
 )
 
 // TermsService creates, changes and returns authorizations.
@@ -80,6 +81,27 @@ func (s *TermsService) Get(ctx context.Context, id uuid.UUID) (View, error) {
 		}
 		return a.viewOn(at.Today), err
 	})
+}
+
+// Several returns the authorizations of the ids that the caller may read, and records them as shown.
+func (s *TermsService) Several(ctx context.Context, ids []uuid.UUID) ([]View, error) {
+	return read(ctx, s.base, "authorization.several", func(ctx context.Context, at Moment) ([]View, error) {
+		found, err := s.store.scopedByID(ctx, ids, at.Now)
+		views := make([]View, len(found))
+		for i, a := range found {
+			views[i] = a.viewOn(at.Today)
+			show(ctx, a.ID, a.PatientID)
+		}
+		return views, err
+	})
+}
+
+// Numbers returns a reading of the numbers of authorizations that the caller may read, in the transaction of the
+// context. It omits authorizations without a number.
+func (s *TermsService) Numbers(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]string], error) {
+	var rows []reference.Row
+	q, err := s.store.numbers(ctx, ids, &rows)
+	return reference.Reading(q, &rows), err
 }
 
 // List returns the authorizations that match the filter, in the order of creation unless the

@@ -11,6 +11,7 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/reference"
 )
 
 // store reads and writes authorizations. It takes the transaction and the organization from the
@@ -73,6 +74,33 @@ func (s store) current(ctx context.Context, id uuid.UUID, now time.Time) (Author
 		return a, err
 	}
 	return a, s.freeExpired(ctx, []*Authorization{&a}, now)
+}
+
+// scopedByID returns the authorizations of the ids within the caller's record scope, with the units of expired holds
+// counted as available. Index: the primary key.
+func (s store) scopedByID(ctx context.Context, ids []uuid.UUID, now time.Time) ([]Authorization, error) {
+	tx, _, err := db.ScopedTenant(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
+	found, err := db.Find[Authorization](ctx, db.WithIDs(tx, ids))
+	if err != nil {
+		return nil, err
+	}
+	pointers := make([]*Authorization, len(found))
+	for i := range found {
+		pointers[i] = &found[i]
+	}
+	return found, s.freeExpired(ctx, pointers, now)
+}
+
+// numbers returns the query of the numbers of authorizations within the caller's record scope. Index: the primary key.
+func (store) numbers(ctx context.Context, ids []uuid.UUID, rows *[]reference.Row) (db.Query, error) {
+	tx, _, err := db.ScopedTenant(ctx, owners)
+	if err != nil {
+		return db.Query{}, err
+	}
+	return db.FindInto(rows, db.WithIDs(tx.Model(&Authorization{}).Select("id, auth_number AS text"), ids)), nil
 }
 
 // list returns authorizations with the units of expired holds counted as available. Indexes: the

@@ -32,6 +32,7 @@ type exportBody struct {
 	RetractedBy *uuid.UUID    `json:"retractedBy"` // The user who retracted the export.
 	// The reason of the retraction.
 	RetractReason *string `json:"retractReason"`
+	exportReferences
 }
 
 // fileBody is a file of an export.
@@ -47,7 +48,7 @@ func exportBodyOf(e Export) exportBody {
 	return exportBody{
 		e.ID, e.Number, e.PayerID, e.From, e.To, e.ClaimCount, e.LineCount, e.Units, e.ChargeCents,
 		httpx.Bodies(e.Files, func(f File) fileBody { return fileBody{f.Format, hex.EncodeToString(f.Hash)} }),
-		e.CreatedBy, e.CreatedAt, e.RetractedAt, e.RetractedBy, e.RetractReason,
+		e.CreatedBy, e.CreatedAt, e.RetractedAt, e.RetractedBy, e.RetractReason, exportReferences{},
 	}
 }
 
@@ -100,11 +101,13 @@ type claimBody struct {
 	ControlNumber *string    `json:"controlNumber"`
 	ChargeCents   int        `json:"chargeCents"` // The charge of the claim in US cents.
 	Lines         []lineBody `json:"lines"`       // The lines as they were exported.
+	claimReferences
 }
 
 func claimBodyOf(c Claim) claimBody {
 	b := claimBody{
 		c.ID, c.Number, c.PatientID, c.AuthNumber, c.Frequency, c.ReplacesID, c.ControlNumber, c.ChargeCents, []lineBody{},
+		claimReferences{},
 	}
 	for _, l := range c.Lines {
 		l.State = Exported

@@ -52,6 +52,7 @@ type lineBody struct {
 	ClaimID *uuid.UUID `json:"claimId"`
 	// The export that has the line. Null before the export.
 	ExportID *uuid.UUID `json:"exportId"`
+	lineReferences
 }
 
 func lineBodyOf(l Line) lineBody {
@@ -61,7 +62,7 @@ func lineBodyOf(l Line) lineBody {
 		l.SessionID, l.SessionVersion, l.PatientID, l.PayerID, l.InsuranceID,
 		l.AuthorizationID, l.ServiceDate, l.MemberNumber, l.AuthNumber, l.Code, append([]string{}, l.Modifiers...),
 		l.PlaceOfService, l.Units, l.Minutes, l.RenderingID, l.SupervisingID, l.ChargeCents,
-		append([]string{}, l.Diagnoses...), l.Frequency, l.ClaimID, l.ExportID,
+		append([]string{}, l.Diagnoses...), l.Frequency, l.ClaimID, l.ExportID, lineReferences{},
 	}
 	for _, r := range l.Reasons {
 		body := lineReasonBody{Code: r.Code}
@@ -136,6 +137,7 @@ func reconciledUnitsBodyOf(b Balance) reconciledUnitsBody {
 type reconciledAuthorizationBody struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 	reconciledUnitsBody
+	reconciledReferences
 }
 
 // reconciliationBody compares the ledger with the lines of a period.
@@ -155,7 +157,9 @@ func (s *Service) handleReconciliation(ctx context.Context, in reconciliationReq
 	b := reconciliationBody{reconciledUnitsBody: reconciledUnitsBodyOf(r.Balance), Authorizations: []reconciledAuthorizationBody{}}
 	b.Agrees = r.Agrees()
 	for _, each := range r.Balances {
-		b.Authorizations = append(b.Authorizations, reconciledAuthorizationBody{each.AuthorizationID, reconciledUnitsBodyOf(each)})
+		b.Authorizations = append(b.Authorizations, reconciledAuthorizationBody{
+			AuthorizationID: each.AuthorizationID, reconciledUnitsBody: reconciledUnitsBodyOf(each),
+		})
 	}
 	return b, err
 }

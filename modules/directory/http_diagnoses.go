@@ -66,13 +66,14 @@ type diagnosisBody struct {
 	Rank      int           `json:"rank"`               // The rank; 1 is the principal diagnosis.
 	StartsOn  calendar.Date `json:"startsOn"`           // The first day of the diagnosis.
 	EndsOn    calendar.Date `json:"endsOn" null:"true"` // The last day of the diagnosis. Null if no end is known.
+	diagnosisReferences
 }
 
 // Location returns the path of the diagnosis.
 func (b diagnosisBody) Location() string { return apiPath + "/diagnoses/" + b.ID.String() }
 
 func diagnosisBodyOf(d Diagnosis) diagnosisBody {
-	return diagnosisBody{recordBody(d.Record), d.PatientID, d.Code, d.Rank, d.StartsOn, d.EndsOn}
+	return diagnosisBody{recordBody(d.Record), d.PatientID, d.Code, d.Rank, d.StartsOn, d.EndsOn, diagnosisReferences{}}
 }
 
 var diagnosisList = listing[Diagnosis, diagnosisBody]{

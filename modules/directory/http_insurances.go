@@ -78,6 +78,7 @@ type insuranceBody struct {
 	Relationship        *Relationship `json:"relationship"`
 	SubscriberFirstName *string       `json:"subscriberFirstName"` // The first name of the subscriber.
 	SubscriberLastName  *string       `json:"subscriberLastName"`  // The last name of the subscriber.
+	insuranceReferences
 }
 
 // Location returns the path of the coverage.
@@ -86,7 +87,7 @@ func (b insuranceBody) Location() string { return apiPath + "/insurances/" + b.I
 func insuranceBodyOf(i Insurance) insuranceBody {
 	return insuranceBody{
 		recordBody(i.Record), i.PatientID, i.PayerID, i.MemberNumber, i.StartsOn, i.EndsOn, i.Relationship,
-		i.SubscriberFirstName, i.SubscriberLastName,
+		i.SubscriberFirstName, i.SubscriberLastName, insuranceReferences{},
 	}
 }
 

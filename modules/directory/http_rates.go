@@ -56,13 +56,14 @@ type rateBody struct {
 	ServiceCodeID uuid.UUID     `json:"serviceCodeId"`
 	StartsOn      calendar.Date `json:"startsOn"`     // The first day of the rate.
 	CentsPerUnit  int           `json:"centsPerUnit"` // The price of a unit in US cents.
+	rateReferences
 }
 
 // Location returns the path of the rate.
 func (b rateBody) Location() string { return apiPath + "/rates/" + b.ID.String() }
 
 func rateBodyOf(r Rate) rateBody {
-	return rateBody{recordBody(r.Record), r.PayerID, r.ServiceCodeID, r.StartsOn, r.CentsPerUnit}
+	return rateBody{recordBody(r.Record), r.PayerID, r.ServiceCodeID, r.StartsOn, r.CentsPerUnit, rateReferences{}}
 }
 
 var rateList = listing[Rate, rateBody]{idOf: func(r Rate) uuid.UUID { return r.ID }, bodyOf: rateBodyOf}

@@ -94,6 +94,16 @@ func (k crud[T, P]) get(ctx context.Context, s *Service, id uuid.UUID) (T, error
 	})
 }
 
+// several returns the records of the ids within the caller's record scope, in the transaction of the context.
+func (k crud[T, P]) several(ctx context.Context, ids []uuid.UUID) ([]T, error) {
+	found, err := k.store.several(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	k.show(ctx, found...)
+	return found, k.loadPartsOf(ctx, found)
+}
+
 // list returns a page of the records that match every condition.
 func (k crud[T, P]) list(ctx context.Context, s *Service, p Page, where ...condition) ([]T, error) {
 	return db.Snapshot(ctx, s.database, k.name+".list", func(ctx context.Context) ([]T, error) {

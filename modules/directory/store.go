@@ -9,6 +9,7 @@ import (
 
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/fault"
+	"omnirapeutic/platform/reference"
 )
 
 // condition narrows a list: an SQL condition with one value.
@@ -87,6 +88,30 @@ func (r recordStore[T]) list(ctx context.Context, p Page, where []condition) ([]
 		}
 	}
 	return db.Find[T](ctx, p.Apply(tx))
+}
+
+// several returns the records of the ids within the caller's record scope. Index: the primary key.
+func (r recordStore[T]) several(ctx context.Context, ids []uuid.UUID) ([]T, error) {
+	tx, _, err := db.ScopedTenant(ctx, r.owners)
+	if err != nil {
+		return nil, err
+	}
+	return db.Find[T](ctx, db.WithIDs(tx, ids))
+}
+
+// texts returns the query of a text of each record: within the caller's record scope or, if all is true, of every
+// record. Index: the primary key.
+func (r recordStore[T]) texts(
+	ctx context.Context, ids []uuid.UUID, text string, all bool, rows *[]reference.Row,
+) (db.Query, error) {
+	tx, _, err := db.Tenant(ctx)
+	if err == nil && !all {
+		tx, _, err = db.ScopedTenant(ctx, r.owners)
+	}
+	if err != nil {
+		return db.Query{}, err
+	}
+	return db.FindInto(rows, db.WithIDs(tx.Model(new(T)).Select("id, "+text+" AS text"), ids)), nil
 }
 
 // update writes every changeable column.

@@ -76,6 +76,7 @@ type grantBody struct {
 	// Whether the access was justified. Null if the grant is not reviewed.
 	Justified  *bool   `json:"justified"`
 	ReviewNote *string `json:"reviewNote"` // The reviewer's note.
+	grantReferences
 }
 
 // Location returns the path of the grant.

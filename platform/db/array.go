@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
+	"gorm.io/gorm"
 )
 
 // UUIDs returns ids as a single array argument, which pgx sends in binary form. With
@@ -38,4 +39,10 @@ func uuidText(ids []uuid.UUID) string {
 		texts[i] = id.String()
 	}
 	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// WithIDs limits a query to the rows of the ids, as a single argument. The table has the primary key (organization_id,
+// id).
+func WithIDs(tx *gorm.DB, ids []uuid.UUID) *gorm.DB {
+	return tx.Where("id = ANY (CAST(? AS uuid[]))", uuidText(ids))
 }

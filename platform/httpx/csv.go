@@ -9,6 +9,11 @@ import (
 	"unicode"
 )
 
+var (
+	typeDisplay  = reflect.TypeFor[*Display]()
+	typeExpanded = reflect.TypeFor[Expanded]()
+)
+
 // column is one member of a row.
 type column struct {
 	name  string
@@ -21,6 +26,9 @@ func columnsOf(row reflect.Type) []column {
 	plans := &plans{plans: map[reflect.Type]*plan{}}
 	var all []column
 	for _, m := range plans.of(row).members {
+		if t := row.FieldByIndex(m.index).Type; t == typeDisplay || t == typeExpanded { // have no cells
+			continue
+		}
 		s := m.plan
 		if s.kind == kindPointer {
 			s = s.elem

@@ -106,10 +106,12 @@ type Endpoint struct {
 	Downloads bool
 	// Needs are the permissions that fields of the request and the answer require in
 	// addition to the route's; see [Handle].
-	Needs   []identity.Permission
-	Tables  bool // the answer is also available as CSV: see [HandleTable]
-	serve   func(c echo.Context, before Before) error
-	prepare func(c echo.Context) (Call, error)
+	Needs []identity.Permission
+	// References are the members of the answer that can be expanded; see [Expanded].
+	References []Reference
+	Tables     bool // the answer is also available as CSV: see [HandleTable]
+	serve      func(c echo.Context, before Before) error
+	prepare    func(c echo.Context) (Call, error)
 }
 
 // Before is called when the answer is ready and before any of it is sent. For a stream,
@@ -228,12 +230,16 @@ func HandleStart[In any, Out Started](fn func(ctx context.Context, in In) (Out, 
 // the first status.
 func handle[In, Out any](statusOf func(Out) int, usual int, fn func(ctx context.Context, in In) (Out, error)) Endpoint {
 	in, out := reflect.TypeFor[In](), reflect.TypeFor[Out]()
-	h := handler[In, Out]{fn: fn, statusOf: statusOf, binder: newBinder(in), secrets: secretsOf(out)}
+	h := handler[In, Out]{
+		fn: fn, statusOf: statusOf, binder: newBinder(in), secrets: secretsOf(out),
+		references: referencesOf(out, map[reflect.Type]bool{}),
+	}
 	var needs []identity.Permission
 	h.masked, needs = redactionOfAnswer[Out]()
 	return Endpoint{
 		In: in, Out: out, Status: usual, Params: h.binder.params(), Needs: append(needs, h.binder.needs()...),
-		prepare: h.prepare, serve: h.serve,
+		References: h.references.names(nil),
+		prepare:    h.prepare, serve: h.serve,
 	}
 }
 
@@ -244,6 +250,8 @@ type handler[In, Out any] struct {
 	binder   *binder
 	secrets  [][]int // the paths of fields that are shown only once
 	masked   func(ctx context.Context, answer *Out) error
+	// references are the references of the answer.
+	references *referencePlan
 }
 
 // prepare reads the request of a command, which is executed later.
@@ -286,6 +294,9 @@ func (h *handler[In, Out]) serve(c echo.Context, before Before) error {
 	}
 	if err == nil {
 		err = h.masked(c.Request().Context(), &answer)
+	}
+	if err == nil {
+		err = h.references.refer(c.Request().Context(), reflect.ValueOf(&answer).Elem())
 	}
 	if err != nil {
 		return err

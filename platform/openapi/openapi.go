@@ -38,6 +38,8 @@ type Document struct {
 	TestEvents map[string]reflect.Type
 	Event      reflect.Type
 	Opening    reflect.Type
+	// Records maps the kinds of references to the bodies of their records; see [httpx.Expanded].
+	Records map[string]reflect.Type
 	// Members describes members and parameters that mean the same in every schema. It is
 	// used for fields without a comment.
 	Members map[string]string
@@ -65,9 +67,10 @@ type Example struct {
 // cannot describe. The result is committed, so a panic is noticed during development.
 func (d Document) Build() ([]byte, error) {
 	b := &builder{Document: d, schemas: &schemas{
-		source: &source{module: d.Module, root: d.Root, packages: map[string]packageSource{}},
-		types:  map[string]reflect.Type{},
-		checks: &checks{members: d.Members, found: map[string]bool{}, unstated: map[string]string{}},
+		source:  &source{module: d.Module, root: d.Root, packages: map[string]packageSource{}},
+		types:   map[string]reflect.Type{},
+		records: d.Records,
+		checks:  &checks{members: d.Members, found: map[string]bool{}, unstated: map[string]string{}},
 	}, names: map[string]string{}}
 	paths := Object{}
 	var tags []Object
@@ -175,6 +178,21 @@ func (b *builder) parameters(o Operation) []Object {
 			{"schema", Object{{"type", "string"}, {"enum", []string{"strong", "eventual"}}}},
 		})
 	}
+	if (o.Method == http.MethodGet || o.ReadOnly) && len(o.Endpoint.References) > 0 {
+		names := []string{}
+		for _, r := range o.Endpoint.References {
+			names = append(names, r.Name)
+		}
+		slices.Sort(names)
+		all = append(all, Object{
+			{"name", httpx.ParamExpand},
+			{"in", "query"},
+			{"description", sharedParameters[httpx.ParamExpand]},
+			{"style", "form"},
+			{"explode", false},
+			{"schema", Object{{"type", "array"}, {"items", Object{{"type", "string"}, {"enum", slices.Compact(names)}}}}},
+		})
+	}
 	hasKey := slices.ContainsFunc(all, func(p Object) bool { return p.Get("name") == "Idempotency-Key" })
 	if o.TakesKey() && !hasKey {
 		all = append(all, Object{
@@ -205,6 +223,8 @@ var sharedParameters = map[string]string{
 	"consistency": "The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, " +
 		"which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows " +
 		"everything that was accepted before the request.",
+	"expand": "The references whose records the answer contains, separated by commas. The record is next to its id, as in " +
+		"the answer to reading it alone. It is null if the caller may not read it.",
 	"If-Match": "The `ETag` of the version to change. If the record has changed since, the answer is 412.",
 	"limit":    "The maximum number of items per page. The default is 20.",
 	"cursor":   "The `nextCursor` of the previous page. All filters must be the same.",

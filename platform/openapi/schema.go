@@ -30,10 +30,11 @@ const (
 // schemas builds JSON Schemas (draft 2020-12, as in OpenAPI 3.1) of Go types, and
 // collects the named ones.
 type schemas struct {
-	source *source
-	checks *checks
-	named  Object
-	types  map[string]reflect.Type // detects two types that would share a name
+	source  *source
+	records map[string]reflect.Type // by the kind of a reference
+	checks  *checks
+	named   Object
+	types   map[string]reflect.Type // detects two types that would share a name
 }
 
 // field is one member of a struct in a request or an answer.
@@ -89,15 +90,16 @@ func fieldsOf(t reflect.Type) []field {
 type JSONSchemer interface{ SchemaOfRequest() string }
 
 var (
-	typeUUID    = reflect.TypeFor[uuid.UUID]()
-	typeInstant = reflect.TypeFor[time.Time]()
-	typeDate    = reflect.TypeFor[calendar.Date]()
-	typeRaw     = reflect.TypeFor[json.RawMessage]()
-	typeSecret  = reflect.TypeFor[httpx.Secret]()
-	typeSecrets = reflect.TypeFor[httpx.Secrets]()
-	typeText    = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
-	isPatch     = reflect.TypeFor[patch.Checker]()
-	isSchemer   = reflect.TypeFor[JSONSchemer]()
+	typeUUID     = reflect.TypeFor[uuid.UUID]()
+	typeInstant  = reflect.TypeFor[time.Time]()
+	typeDate     = reflect.TypeFor[calendar.Date]()
+	typeRaw      = reflect.TypeFor[json.RawMessage]()
+	typeSecret   = reflect.TypeFor[httpx.Secret]()
+	typeExpanded = reflect.TypeFor[httpx.Expanded]()
+	typeSecrets  = reflect.TypeFor[httpx.Secrets]()
+	typeText     = reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()
+	isPatch      = reflect.TypeFor[patch.Checker]()
+	isSchemer    = reflect.TypeFor[JSONSchemer]()
 )
 
 // of returns the schema of a value of the type, and whether it may be null.
@@ -224,6 +226,9 @@ func (s *schemas) describe(t reflect.Type) string { return s.checks.ofType(t, s.
 
 // member is the schema of one field, with its rules and its comment.
 func (s *schemas) member(f field, d direction) Object {
+	if f.field.Type == typeExpanded {
+		return s.expanded(f)
+	}
 	schema, nullable := s.of(f.field.Type, d)
 	if d == sent {
 		schema = constrained(schema, f.rules)
@@ -247,6 +252,27 @@ func (s *schemas) member(f field, d direction) Object {
 		schema.Set("description", text)
 	}
 	return schema
+}
+
+// expanded is the schema of the record to which an id refers.
+func (s *schemas) expanded(f field) Object {
+	kind, id, _ := strings.Cut(f.field.Tag.Get("refers"), ",")
+	t, ok := s.records[kind]
+	if !ok {
+		panic(fmt.Sprintf("openapi: %s.%s refers to the unknown kind %q", f.owner, f.field.Name, kind))
+	}
+	record := orNull(Object{{"$ref", s.structure(t, given)}})
+	if single, many := strings.CutSuffix(f.name, "s"); many && id == "" {
+		return Object{
+			{"type", "array"}, {"items", record},
+			{"description", "The records of `" + single + "Ids`, with `expand=" + f.name + "`."},
+		}
+	}
+	if id == "" {
+		id = f.name + "Id"
+	}
+	record.Set("description", "The record of `"+id+"`, with `expand="+f.name+"`. Null if the caller may not read it.")
+	return record
 }
 
 // sentences joins the source's comment on a field with further text.

@@ -22,6 +22,7 @@ type AccountBody struct { //nolint:revive // the API names the schema after it
 	Version        int        `json:"version"`      // The number of changes, starting with 1.
 	CreatedAt      time.Time  `json:"createdAt"`    // The time at which the user was created.
 	UpdatedAt      time.Time  `json:"updatedAt"`    // The time of the last change.
+	accountReferences
 }
 
 // Revision returns the version, which the API returns as ETag.

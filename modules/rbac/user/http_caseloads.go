@@ -65,10 +65,11 @@ type assignmentBody struct {
 	PatientID      uuid.UUID `json:"patientId"`
 	AssignedAt     time.Time `json:"assignedAt"` // The time of the assignment.
 	AssignedBy     uuid.UUID `json:"assignedBy"` // The user who assigned the patient.
+	assignmentReferences
 }
 
 func assignmentBodyOf(a Assignment) assignmentBody {
-	return assignmentBody{a.PractitionerID, a.PatientID, a.AssignedAt.UTC(), a.AssignedBy}
+	return assignmentBody{a.PractitionerID, a.PatientID, a.AssignedAt.UTC(), a.AssignedBy, assignmentReferences{}}
 }
 
 // caseloadBody is the caseload of a practitioner.
@@ -107,10 +108,11 @@ type guardianshipBody struct {
 	Relation  Relation  `json:"relation"`  // The relation of the user to the patient: SELF if the user is the patient.
 	GrantedAt time.Time `json:"grantedAt"` // The time at which the access was given.
 	GrantedBy uuid.UUID `json:"grantedBy"` // The user who gave the access.
+	guardianshipReferences
 }
 
 func guardianshipBodyOf(g Guardianship) guardianshipBody {
-	return guardianshipBody{g.UserID, g.PatientID, g.Relation, g.GrantedAt.UTC(), g.GrantedBy}
+	return guardianshipBody{g.UserID, g.PatientID, g.Relation, g.GrantedAt.UTC(), g.GrantedBy, guardianshipReferences{}}
 }
 
 // familyBody is the list of the patients of a user.

@@ -1,0 +1,81 @@
+package directory
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/google/uuid"
+
+	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/httpx"
+	"omnirapeutic/platform/permission"
+	"omnirapeutic/platform/reference"
+)
+
+// References returns the kinds of records of the directory to which other records refer.
+func (s *Service) References() []reference.Source {
+	const name = "first_name || ' ' || last_name"
+	return []reference.Source{
+		sourceOf(patients, reference.Source{Kind: "patient", Permission: permission.PatientRead}, name, patientBodyOf),
+		sourceOf(practitioners, reference.Source{
+			Kind: "practitioner", Permission: permission.PractitionerRead, Public: true,
+		}, name, practitionerBodyOf),
+		sourceOf(serviceCodes, reference.Source{
+			Kind: "serviceCode", Permission: permission.ServiceCodeRead, Public: true,
+		}, "code", serviceCodeBodyOf),
+		sourceOf(locations, reference.Source{
+			Kind: "location", Permission: permission.LocationRead, Public: true,
+		}, "name", locationBodyOf),
+		sourceOf(payers, reference.Source{
+			Kind: "payer", Permission: permission.PayerRead, Public: true,
+		}, "name", payerBodyOf),
+		sourceOf(insurances, reference.Source{Kind: "insurance", Permission: permission.InsuranceRead},
+			`(SELECT p.name FROM payers p
+			WHERE p.organization_id = insurances.organization_id AND p.id = insurances.payer_id)`, insuranceBodyOf),
+	}
+}
+
+// sourceOf completes the source of a noun, whose text is an SQL expression.
+func sourceOf[T any, P storedRecord[T], B any](
+	k crud[T, P], s reference.Source, text string, bodyOf func(T) B,
+) reference.Source {
+	s.Body = reflect.TypeFor[B]()
+	s.Texts = func(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]string], error) {
+		var rows []reference.Row
+		q, err := k.store.texts(ctx, ids, text, s.Public, &rows)
+		return reference.Reading(q, &rows), err
+	}
+	s.Bodies = func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]any, error) {
+		found, err := k.several(ctx, ids)
+		bodies := make(map[uuid.UUID]any, len(found))
+		for _, record := range found {
+			body := bodyOf(record)
+			if err == nil {
+				err = httpx.Redact(ctx, &body)
+			}
+			bodies[P(&record).head().ID] = body
+		}
+		return bodies, err
+	}
+	return s
+}
+
+// insuranceReferences are the references of an insurance.
+type insuranceReferences struct {
+	httpx.Displayed
+	Patient httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+	Payer   httpx.Expanded `json:"payer,omitempty" refers:"payer"`
+}
+
+// diagnosisReferences are the references of a diagnosis.
+type diagnosisReferences struct {
+	httpx.Displayed
+	Patient httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+}
+
+// rateReferences are the references of a rate.
+type rateReferences struct {
+	httpx.Displayed
+	Payer       httpx.Expanded `json:"payer,omitempty" refers:"payer"`
+	ServiceCode httpx.Expanded `json:"serviceCode,omitempty" refers:"serviceCode"`
+}
