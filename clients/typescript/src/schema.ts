@@ -4060,6 +4060,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description One page of a list. */
         AccountPage: {
@@ -4147,6 +4151,16 @@ export interface components {
              * @description The time of the acknowledgement.
              */
             acknowledgedAt: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description Alert not found, or no longer open. */
         AlertNotFoundProblem: components["schemas"]["Problem"] & {
@@ -4377,6 +4391,20 @@ export interface components {
             occurrences?: components["schemas"]["Occurrence"][];
             /** @description The concerns about a booking that breaks no rule. They are returned when it is booked or moved. */
             warnings?: components["schemas"]["Warning"][];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One event of an organization's stream. */
         AppointmentBookedEvent: {
@@ -4765,6 +4793,12 @@ export interface components {
              * @description The user who assigned the patient.
              */
             assignedBy: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description The patient is not on this caseload. */
         AssignmentNotFoundProblem: components["schemas"]["Problem"] & {
@@ -4832,6 +4866,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The percentage that is at least used or scheduled: 100, 90 or 80. Null if it is less. */
             usageBand: number | null;
             /** @description Whether at least half of the days have elapsed, and pacePercent is below 80. */
@@ -5001,6 +5045,14 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description One event of an organization's stream. */
         AuthorizationBalanceEvent: {
@@ -5129,6 +5181,10 @@ export interface components {
             bufferAfterMinutes: number;
             /** @description The number of changes. It is 0 if no availability has been set. */
             version: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description Practitioner not found. */
         AvailabilityPractitionerNotFoundProblem: components["schemas"]["Problem"] & {
@@ -5766,6 +5822,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
             /** @description The API keys that the change ended or gave another owner. */
             apiKeys: components["schemas"]["Key"][];
         };
@@ -5811,6 +5871,10 @@ export interface components {
             chargeCents: number;
             /** @description The lines as they were exported. */
             lines: components["schemas"]["Line"][];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description Claim not found. */
         ClaimNotFoundProblem: components["schemas"]["Problem"] & {
@@ -5897,6 +5961,10 @@ export interface components {
              * @description The service date of the oldest of them.
              */
             oldest: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description ConflictCounts has the numbers of sessions with conflicts. */
         ConflictCounts: {
@@ -6314,6 +6382,10 @@ export interface components {
              * @description The last day of the diagnosis. Null if no end is known.
              */
             endsOn: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description DiagnosisChange changes the given fields of a diagnosis. Patient and code cannot change. */
         DiagnosisChange: {
@@ -6369,6 +6441,31 @@ export interface components {
             expected: string;
             /** @description The stored value. */
             found: string;
+        };
+        /** @description Display has a text for each id of an object that refers to a record. A member is absent if the object has no such id, or if the caller may not read the text. */
+        Display: {
+            /** @description The first and the last name of the patient. */
+            patient?: string;
+            /** @description The first and the last name of the practitioner. */
+            practitioner?: string;
+            /** @description The first and the last names of the practitioners, in the order of their ids. */
+            practitioners?: string[];
+            /** @description The first and the last name of the supervising practitioner. */
+            supervisor?: string;
+            /** @description The first and the last name of the rendering practitioner. */
+            renderingPractitioner?: string;
+            /** @description The code of the service. */
+            serviceCode?: string;
+            /** @description The number that the payer gave the authorization. */
+            authorization?: string;
+            /** @description The number of the authorization that follows. */
+            renewal?: string;
+            /** @description The name of the location. */
+            location?: string;
+            /** @description The name of the payer. */
+            payer?: string;
+            /** @description The name of the payer of the insurance. */
+            insurance?: string;
         };
         /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: components["schemas"]["Problem"] & {
@@ -6643,6 +6740,10 @@ export interface components {
             textHash: string;
             /** @description Whether the signed text and version are the present ones. */
             counts: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
             /** @description The IP address from which it was signed. */
             address: string;
             /** @description The mark of a caregiver: a typed text, or a PNG image as a data URL. Null without the permission `session:read-narrative` for all records that the answer may concern. */
@@ -6751,6 +6852,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The number of days until the last day. It is 0 on that day. */
             daysLeft: number;
             /** @description The number of days within which the authorization ends: 14, 30 or 60. Null if it ends later. */
@@ -6760,6 +6871,8 @@ export interface components {
              * @description The authorization that replaces it. Null if there is none.
              */
             renewalId: string | null;
+            /** @description The record of `renewalId`, with `expand=renewal`. Null if the caller may not read it. */
+            renewal?: components["schemas"]["Authorization"] | null;
         };
         /** @description One page of a list. */
         ExpiringPage: {
@@ -6818,6 +6931,10 @@ export interface components {
             retractedBy: string | null;
             /** @description The reason of the retraction. */
             retractReason: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
         };
         /** @description Export not found. */
         ExportNotFoundProblem: components["schemas"]["Problem"] & {
@@ -6902,6 +7019,12 @@ export interface components {
              * @description The time of creation.
              */
             createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description Feeds has all calendar feeds of an organization. */
         Feeds: {
@@ -7101,6 +7224,10 @@ export interface components {
             justified: boolean | null;
             /** @description The reviewer's note. */
             reviewNote: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description An emergency grant after a change. Events leave the system, so it names neither the patient nor the reason: GET /emergency-grants/{id} returns both. */
         GrantChange: {
@@ -7179,6 +7306,10 @@ export interface components {
              * @description The user who gave the access.
              */
             grantedBy: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description This user has no access to this patient's records as a patient or guardian. */
         GuardianshipNotFoundProblem: components["schemas"]["Problem"] & {
@@ -7483,6 +7614,12 @@ export interface components {
             subscriberFirstName: string | null;
             /** @description The last name of the subscriber. */
             subscriberLastName: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
         };
         /** @description InsuranceChange changes the given fields of a coverage. Patient and payer cannot change. */
         InsuranceChange: {
@@ -7791,6 +7928,20 @@ export interface components {
              * @description The export that has the line. Null before the export.
              */
             exportId: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `renderingPractitionerId`, with `expand=renderingPractitioner`. Null if the caller may not read it. */
+            renderingPractitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
         };
         /** @description One page of a list. */
         LinePage: {
@@ -8353,6 +8504,12 @@ export interface components {
              * @description The time of creation.
              */
             createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
             /** @description The path of the link on this server: a secret. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case revoke the feed and create another. */
             path: string | null;
         };
@@ -9251,6 +9408,12 @@ export interface components {
             rounding: components["schemas"]["Rounding"];
             /** @description The modifiers of the claim line, in their order. */
             modifiers: string[];
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description A change of the caller's password. */
         PasswordChange: {
@@ -10071,6 +10234,12 @@ export interface components {
             startsOn: string;
             /** @description The price of a unit in US cents. */
             centsPerUnit: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `payerId`, with `expand=payer`. Null if the caller may not read it. */
+            payer?: components["schemas"]["Payer"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description RateChange changes the amount of a rate. */
         RateChange: {
@@ -10133,6 +10302,10 @@ export interface components {
             unitsWithoutSession: number;
             /** @description Whether every consumed unit is accounted for. */
             agrees: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description Reconciliation compares the ledger with the lines of a period. */
         Reconciliation: {
@@ -10294,6 +10467,10 @@ export interface components {
              * @description The time of the last change.
              */
             updatedAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description The reservation belongs to an appointment and can only be settled through it. */
         ReservationBelongsToAppointmentProblem: components["schemas"]["Problem"] & {
@@ -10896,6 +11073,16 @@ export interface components {
             timeZone: string | null;
             /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
             givenModifiers: string[] | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One event of an organization's stream. */
         SessionCorrectedEvent: {
@@ -11025,6 +11212,12 @@ export interface components {
              * @description The time at which the patient left. Null if the patient was absent.
              */
             endTime: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description A session after a signature. It leaves the system, so it has no clinical text and does not identify patients and caregivers. */
         SessionSigned: {
@@ -11194,6 +11387,14 @@ export interface components {
             timeZone: string | null;
             /** @description The modifiers that replace those by the payers' rules. Null: the rules apply. */
             givenModifiers: string[] | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
+            supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description SessionVersions has all versions of a session, oldest first. */
         SessionVersions: {
@@ -11431,6 +11632,10 @@ export interface components {
             textHash: string;
             /** @description Whether the signed text and version are the present ones. */
             counts: boolean;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description Signatures has all signatures of a session. */
         Signatures: {
@@ -11870,6 +12075,16 @@ export interface components {
              * @description The last day for which one more unit can be reserved: the last day of the authorization that no cap closes. Null if no units are available or it is not granted.
              */
             lastBookableDate: string | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
+            authorization?: components["schemas"]["Authorization"] | null;
+            /** @description The record of `insuranceId`, with `expand=insurance`. Null if the caller may not read it. */
+            insurance?: components["schemas"]["Insurance"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
         };
         /** @description One page of a list. */
         UtilizationPage: {
@@ -12051,6 +12266,14 @@ export interface components {
             clockOutLatitude: number | null;
             /** @description The longitude of the clock-out in degrees. */
             clockOutLongitude: number | null;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One page of a list. */
         VisitPage: {
@@ -14109,6 +14332,7 @@ export type DiagnosisNotFoundProblem = components['schemas']['DiagnosisNotFoundP
 export type DiagnosisPage = components['schemas']['DiagnosisPage'];
 export type DiagnosisTakenProblem = components['schemas']['DiagnosisTakenProblem'];
 export type Discrepancy = components['schemas']['Discrepancy'];
+export type Display = components['schemas']['Display'];
 export type EmailTakenProblem = components['schemas']['EmailTakenProblem'];
 export type EmergencyGrantNotFoundProblem = components['schemas']['EmergencyGrantNotFoundProblem'];
 export type EmergencyGrantNotOpenProblem = components['schemas']['EmergencyGrantNotOpenProblem'];
@@ -15437,6 +15661,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "payer")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -15516,7 +15742,10 @@ export interface operations {
     };
     getInsurance: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "payer")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -16072,6 +16301,8 @@ export interface operations {
                 patientId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -16152,7 +16383,10 @@ export interface operations {
     };
     getDiagnosis: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -16252,6 +16486,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("payer" | "serviceCode")[];
             };
             header?: never;
             path?: never;
@@ -16329,7 +16565,10 @@ export interface operations {
     };
     getRate: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("payer" | "serviceCode")[];
+            };
             header?: never;
             path: {
                 /**
@@ -17612,7 +17851,10 @@ export interface operations {
     };
     getCaseload: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
+            };
             header?: never;
             path: {
                 /**
@@ -17736,7 +17978,10 @@ export interface operations {
     };
     listUserPatients: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: never;
             path: {
                 /**
@@ -17874,6 +18119,8 @@ export interface operations {
                 disabled?: boolean;
                 /** @description The practitioner of the listed user. */
                 practitionerId?: string;
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
             };
             header?: never;
             path?: never;
@@ -17904,7 +18151,10 @@ export interface operations {
     };
     getUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: never;
             path: {
                 /**
@@ -19004,6 +19254,8 @@ export interface operations {
                 status?: ("PENDING" | "ACTIVE" | "CANCELLED" | "UPCOMING" | "EXPIRED" | "EXHAUSTED")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19083,7 +19335,10 @@ export interface operations {
     };
     getAuthorization: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -19482,7 +19737,10 @@ export interface operations {
     };
     previewOperation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("insurance" | "patient" | "serviceCode")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -19536,6 +19794,8 @@ export interface operations {
                 open?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "authorization"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19688,6 +19948,8 @@ export interface operations {
                 sort?: "createdAt" | "-createdAt" | "startDate" | "-startDate" | "endDate" | "-endDate";
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19786,6 +20048,8 @@ export interface operations {
                 renewed?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "renewal" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19835,6 +20099,8 @@ export interface operations {
                 risk?: ("used-80" | "used-90" | "used-100" | "under-used")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -19884,6 +20150,8 @@ export interface operations {
                 acknowledged?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "serviceCode")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20002,6 +20270,8 @@ export interface operations {
                 status?: ("SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20106,7 +20376,10 @@ export interface operations {
     };
     getAppointment: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "serviceCode" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20565,6 +20838,8 @@ export interface operations {
                 awaitingMySignature?: boolean;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20600,7 +20875,10 @@ export interface operations {
     };
     getSession: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20712,6 +20990,8 @@ export interface operations {
                 authorizationId?: string[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "patient" | "practitioner")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20750,7 +21030,10 @@ export interface operations {
     };
     getNote: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20861,7 +21144,10 @@ export interface operations {
     };
     listSignatures: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -20980,6 +21266,8 @@ export interface operations {
                 to?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -21066,7 +21354,10 @@ export interface operations {
     };
     previewCorrection: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
                 "If-Match"?: string;
@@ -21192,7 +21483,10 @@ export interface operations {
     };
     listSessionVersions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "location" | "patient" | "practitioners" | "supervisor")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -21480,7 +21774,10 @@ export interface operations {
     };
     getAvailability: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "practitioner"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -21705,7 +22002,10 @@ export interface operations {
     };
     listCalendarFeeds: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -21832,6 +22132,8 @@ export interface operations {
                 reason?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "payer" | "renderingPractitioner" | "supervisor")[];
             };
             header?: never;
             path?: never;
@@ -21871,6 +22173,8 @@ export interface operations {
                 to: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "authorization"[];
             };
             header?: never;
             path?: never;
@@ -21911,6 +22215,8 @@ export interface operations {
                 payerId?: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "payer"[];
             };
             header?: never;
             path?: never;
@@ -22000,7 +22306,10 @@ export interface operations {
     };
     getBillingExport: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "payer"[];
+            };
             header?: never;
             path: {
                 /**
@@ -22040,6 +22349,8 @@ export interface operations {
             query?: {
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("authorization" | "insurance" | "patient" | "payer" | "renderingPractitioner" | "supervisor")[];
             };
             header?: never;
             path: {
@@ -23122,6 +23433,8 @@ export interface operations {
                 reviewed?: boolean;
                 /** @description Whether the grants apply now. */
                 open?: boolean;
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -23197,7 +23510,10 @@ export interface operations {
     };
     getEmergencyGrant: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: "patient"[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
