@@ -209,6 +209,9 @@ func (s *BookingService) readSearch(ctx context.Context, r request, others bool)
 		return nil, err
 	}
 	v.appointments, v.requested = existing, requestedAppointment(r, existing[r.key()])
+	if err := s.loadMissed(ctx, &v.records, []request{r}); err != nil {
+		return nil, err
+	}
 	n := needsOf([]request{r}, existing, v.now)
 	window := Span{v.requested.Start.AddDate(0, 0, -alternativeDays-1), v.requested.End.AddDate(0, 0, alternativeDays+1)}
 	n.addWindow(window, r.zone)

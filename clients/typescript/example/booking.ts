@@ -9,38 +9,52 @@
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { createClient, isProblem, type AuthorizationBalanceEvent, type LiveEvent } from "../src/index.js";
+import {
+  createClient,
+  createSession,
+  isProblem,
+  unwrap,
+  type AuthorizationBalanceEvent,
+  type LiveEvent,
+} from "../src/index.js";
 
-const { OMNI_URL = "http://127.0.0.1:8080", OMNI_EMAIL = "admin@demo.test", OMNI_PASSWORD = "Omni-Demo-Practice-2026" } = process.env;
+const {
+  OMNI_URL = "http://127.0.0.1:8080",
+  OMNI_EMAIL = "admin@demo.test",
+  OMNI_PASSWORD = "Omni-Demo-Practice-2026",
+} = process.env;
 
-let token: string | undefined;
-const api = createClient({ baseUrl: `${OMNI_URL}/api/v1`, token: () => token, newKey: randomUUID });
+const baseUrl = `${OMNI_URL}/api/v1`;
+const session = createSession({ baseUrl });
+const api = createClient({ baseUrl, token: session.token, newKey: randomUUID });
 
-/** Returns the answer of the server, or throws its error. */
-function answered<T>({ data, error }: { data?: T; error?: unknown }): T {
-  if (data === undefined) throw new Error(`refused: ${JSON.stringify(error)}`);
-  return data;
-}
-
-// Sign in.
-const signedIn = answered(await api.POST("/auth/login", { body: { email: OMNI_EMAIL, password: OMNI_PASSWORD } }));
-token = signedIn.accessToken;
+// Sign in. The session refreshes the access token from now on.
+const signedIn = unwrap(await session.signIn({ email: OMNI_EMAIL, password: OMNI_PASSWORD }));
 console.log(`signed in as ${signedIn.user.name}`);
 
 // Create an authorization for a patient.
-const [patient] = answered(await api.GET("/patients", { params: { query: { status: "ACTIVE", limit: 1 } } })).data;
-const [service] = answered(await api.GET("/service-codes", { params: { query: { code: "97153" } } })).data;
+const [patient] = unwrap(await api.GET("/patients", { params: { query: { status: "ACTIVE", limit: 1 } } })).data;
+const [service] = unwrap(await api.GET("/service-codes", { params: { query: { code: "97153" } } })).data;
 assert(patient && service, "the demo practice has patients, and the service code 97153");
 
 const day = 24 * 60 * 60 * 1000;
 const dateIn = (days: number): string => new Date(Date.now() + days * day).toISOString().slice(0, 10);
-const authorization = answered(
+const authorization = unwrap(
   await api.POST("/authorizations", {
-    body: { patientId: patient.id, serviceCodeId: service.id, totalUnits: 20, startDate: dateIn(-30), endDate: dateIn(150), status: "ACTIVE" },
+    body: {
+      patientId: patient.id,
+      serviceCodeId: service.id,
+      totalUnits: 20,
+      startDate: dateIn(-30),
+      endDate: dateIn(150),
+      status: "ACTIVE",
+    },
   }),
 );
 const path = { id: authorization.id };
-console.log(`authorized ${authorization.availableUnits} units of ${service.code} for ${patient.firstName} ${patient.lastName}`);
+console.log(
+  `authorized ${authorization.availableUnits} units of ${service.code} for ${patient.firstName} ${patient.lastName}`,
+);
 
 // Listen before booking: all events after `ready` follow.
 const stop = new AbortController();
@@ -55,16 +69,21 @@ const ready = await next();
 assert.equal(ready.type, "ready");
 
 // Reserve. The same request with the same key is the same booking.
-const reserve = { params: { path, header: { "Idempotency-Key": randomUUID() } }, body: { units: 4, reference: "example" } };
-const booked = answered(await api.POST("/authorizations/{id}/reserve", reserve));
+const reserve = {
+  params: { path, header: { "Idempotency-Key": randomUUID() } },
+  body: { units: 4, reference: "example" },
+};
+const booked = unwrap(await api.POST("/authorizations/{id}/reserve", reserve));
 assert.equal(booked.authorization.availableUnits, 16);
 const again = await api.POST("/authorizations/{id}/reserve", reserve);
 assert.equal(again.response.headers.get("Idempotency-Replayed"), "true");
-assert.equal(answered(again).reservation.id, booked.reservation.id);
+assert.equal(unwrap(again).reservation.id, booked.reservation.id);
 console.log(`reserved ${booked.reservation.units}, ${booked.authorization.availableUnits} are left`);
 
 // Preview a booking: nothing is written.
-const preview = answered(await api.POST("/authorizations/{id}/preview", { params: { path }, body: { operation: "reserve", units: 17 } }));
+const preview = unwrap(
+  await api.POST("/authorizations/{id}/preview", { params: { path }, body: { operation: "reserve", units: 17 } }),
+);
 assert.equal(preview.allowed, false);
 assert.equal(preview.refusal?.code, "insufficient-units");
 
@@ -74,7 +93,9 @@ assert.equal(data, undefined);
 if (isProblem(error, "insufficient-units")) {
   assert.deepEqual([error.requested, error.available], [17, 16]);
   console.log(`${error.requested} are not to be had; taking the ${error.available} that are`);
-  const rest = answered(await api.POST("/authorizations/{id}/reserve", { params: { path }, body: { units: error.available } }));
+  const rest = unwrap(
+    await api.POST("/authorizations/{id}/reserve", { params: { path }, body: { units: error.available } }),
+  );
   assert.equal(rest.authorization.availableUnits, 0);
 } else {
   throw new Error(`unexpected error: ${JSON.stringify(error)}`);

@@ -21,8 +21,10 @@ function script(answers: Answer[], options: Partial<Options> = {}) {
   return { api, asked };
 }
 
-const json = (status: number, body: unknown, headers: Record<string, string> = {}): Answer =>
-  () => new Response(JSON.stringify(body), { status, headers });
+const json =
+  (status: number, body: unknown, headers: Record<string, string> = {}): Answer =>
+  () =>
+    new Response(JSON.stringify(body), { status, headers });
 const broken: Answer = () => Promise.reject(new TypeError("the connection broke"));
 const problem = (status: number, code: string, headers?: Record<string, string>): Answer =>
   json(status, { type: "", title: "", status, detail: "Told in words.", instance: "", code, requestId: "r1" }, headers);
@@ -35,13 +37,16 @@ function stream(text: string, { silent = false } = {}): Answer {
       start(controller) {
         for (let at = 0; at < bytes.length; at += 7) controller.enqueue(bytes.slice(at, at + 7));
         if (!silent) controller.close();
-        request.signal.addEventListener("abort", () => { if (silent) controller.error(request.signal.reason); });
+        request.signal.addEventListener("abort", () => {
+          if (silent) controller.error(request.signal.reason);
+        });
       },
     });
     return new Response(body, { status: 200, headers: { "Content-Type": "text/event-stream" } });
   };
 }
-const event = (id: number) => `id: ${id}\nevent: authorization.balance\ndata: {"id":${id},"type":"authorization.balance","subjectId":"Zoë"}\n\n`;
+const event = (id: number) =>
+  `id: ${id}\nevent: authorization.balance\ndata: {"id":${id},"type":"authorization.balance","subjectId":"Zoë"}\n\n`;
 const ready = (id: number) => `id: ${id}\nevent: ready\ndata: {"id":${id}}\n\n`;
 
 const path = { id: "a" };
@@ -59,17 +64,29 @@ test("permissions of a user are checked with their scopes", () => {
 });
 
 test("a booking has the token and is retried with its key", async () => {
-  const { api, asked } = script([broken, problem(503, "shutting-down", { "Retry-After": "0" }), json(201, { reservation: { id: "r" } })], { token: () => "t" });
+  const { api, asked } = script(
+    [broken, problem(503, "shutting-down", { "Retry-After": "0" }), json(201, { reservation: { id: "r" } })],
+    { token: () => "t" },
+  );
   const { data } = await api.POST("/authorizations/{id}/reserve", reserve);
   assert.equal(data?.reservation.id, "r");
-  assert.deepEqual(asked.map((r) => r.headers.get("Idempotency-Key")), ["key 0", "key 0", "key 0"]);
-  assert.deepEqual(asked.map((r) => r.headers.get("Authorization")), Array(3).fill("Bearer t"));
+  assert.deepEqual(
+    asked.map((r) => r.headers.get("Idempotency-Key")),
+    ["key 0", "key 0", "key 0"],
+  );
+  assert.deepEqual(
+    asked.map((r) => r.headers.get("Authorization")),
+    Array(3).fill("Bearer t"),
+  );
   assert.deepEqual(await asked[2]?.json(), { units: 4 });
 });
 
 test("a given key is kept", async () => {
   const { api, asked } = script([json(201, {})]);
-  await api.POST("/authorizations/{id}/reserve", { ...reserve, params: { path, header: { "Idempotency-Key": "mine" } } });
+  await api.POST("/authorizations/{id}/reserve", {
+    ...reserve,
+    params: { path, header: { "Idempotency-Key": "mine" } },
+  });
   assert.equal(asked[0]?.headers.get("Idempotency-Key"), "mine");
 });
 
@@ -98,9 +115,20 @@ test("a stream continues after the last message, keep-alives included", async ()
     heard.push(e);
     if (e.id === 6) break;
   }
-  assert.deepEqual(heard.map((e) => [e.type, e.id]), [["ready", 1], ["authorization.balance", 2], ["ready", 5], ["authorization.balance", 6]]);
+  assert.deepEqual(
+    heard.map((e) => [e.type, e.id]),
+    [
+      ["ready", 1],
+      ["authorization.balance", 2],
+      ["ready", 5],
+      ["authorization.balance", 6],
+    ],
+  );
   assert.equal(heard[1]?.type === "authorization.balance" && heard[1].subjectId, "Zoë");
-  assert.deepEqual(asked.map((r) => r.headers.get("Last-Event-ID")), [null, "5", "5"]);
+  assert.deepEqual(
+    asked.map((r) => r.headers.get("Last-Event-ID")),
+    [null, "5", "5"],
+  );
   assert.equal(asked[0]?.url, "http://server.test/api/v1/events?types=authorization.balance");
   assert(asked[2]?.signal.aborted, "the connection is given back");
 });
@@ -114,7 +142,10 @@ test("a silent stream is reopened", async () => {
 
 test("a refused stream throws the error", async () => {
   const { api } = script([problem(401, "unauthenticated")]);
-  await assert.rejects(api.events().next(), (e) => e instanceof ProblemError && isProblem(e.problem, "unauthenticated"));
+  await assert.rejects(
+    api.events().next(),
+    (e) => e instanceof ProblemError && isProblem(e.problem, "unauthenticated"),
+  );
 });
 
 test("a stream ends when its signal is aborted", async () => {
