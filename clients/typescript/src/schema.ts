@@ -630,6 +630,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cancellation-reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List cancellation reasons
+         * @description All reasons of the organization, or the reasons of one party.
+         *
+         *     Permission: `cancellation-reason:read`.
+         */
+        get: operations["listCancellationReasons"];
+        put?: never;
+        /**
+         * Create a cancellation reason
+         * @description An entry of the organization's list of reasons for cancellations. A new organization starts with the usual reasons.
+         *
+         *     Permission: `cancellation-reason:create`.
+         */
+        post: operations["createCancellationReason"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cancellation-reasons/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a cancellation reason
+         * @description One reason of the list.
+         *
+         *     Permission: `cancellation-reason:read`.
+         */
+        get: operations["getCancellationReason"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a cancellation reason
+         * @description A merge patch: fields that are not given stay unchanged. The code cannot be changed. Earlier cancellations keep their reason and party.
+         *
+         *     Permission: `cancellation-reason:change`.
+         */
+        patch: operations["changeCancellationReason"];
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -2011,7 +2067,7 @@ export interface paths {
         };
         /**
          * Get an appointment
-         * @description Returns one appointment with its participants and the units that it holds.
+         * @description Returns one appointment with its participants and the units that it holds. A cancelled appointment or a no-show has its `missedTime`: the make-ups, and the time left to make up.
          *
          *     Permission: `appointment:read`.
          */
@@ -2129,7 +2185,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an appointment
-         * @description Releases the units that this appointment holds, and records the user, the time, the reason and whether the cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all of them.
+         * @description Releases the units that this appointment holds, and records the user, the time, the reason, the party and whether the cancellation was late. An appointment with `makeUpFor` can make up for it. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all of them.
          *
          *     Permission: `appointment:cancel`.
          */
@@ -2498,6 +2554,28 @@ export interface paths {
          *     Permission: `appointment:preview`.
          */
         post: operations["previewMoveBookings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/cancellations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report cancellations and make-ups
+         * @description Returns the number of cancellations, of late ones and of no-shows, the missed time, and how much of it is made up, planned or left. One row for each reason, party, patient, leading practitioner or month (`groupBy`). Appointments count by their service dates, from `from` to `to`, at most 366 days. The default is the last 30 days. Appointments of a group count once, and minutes and units once for each patient. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportCancellations"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -4277,6 +4355,27 @@ export interface components {
             /** @description Whether the cancellation was late. */
             lateCancel: boolean;
             /**
+             * @description The side that cancelled. Null: not given.
+             * @enum {string|null}
+             */
+            cancellationParty: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The reason of the cancellation, from the organization's list.
+             */
+            cancellationReasonId: string | null;
+            /** @description The minutes between the cancellation and the booked start; negative after the start. Null: not cancelled. */
+            noticeMinutes: number | null;
+            /**
+             * Format: uuid
+             * @description The missed appointment that this one makes up for. Null: none.
+             */
+            makeUpFor: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime: boolean;
+            /** @description The missed time of a cancelled appointment or a no-show, and its make-ups. Only a single appointment has it. */
+            missedTime?: components["schemas"]["MissedTime"];
+            /**
              * Format: uuid
              * @description The user or the API key that created it.
              */
@@ -5273,6 +5372,13 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
+            /**
+             * Format: uuid
+             * @description The cancelled appointment or no-show that this one makes up for.
+             */
+            makeUpFor?: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime?: boolean;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /** @description Whether to book only the appointments of a series that break no rule, and to report the others. */
@@ -5424,8 +5530,83 @@ export interface components {
             code?: "calendar-owner-not-found";
         };
         CancelRequest: {
-            /** @description The reason of the cancellation. */
+            /** @description A text about the cancellation. */
             reason?: string | null;
+            /**
+             * @description The side that cancels: the family, a practitioner, the practice, the payer, or none of them. The default is the party of the cancellation reason.
+             * @enum {string|null}
+             */
+            party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The reason, from the organization's list.
+             */
+            cancellationReasonId?: string | null;
+        };
+        /** @description An entry of the organization's list of reasons for cancellations. */
+        CancellationReason: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** @description The code, which cannot be changed. */
+            code: string;
+            /** @description The name of the reason. */
+            name: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. */
+            active: boolean;
+        };
+        /** @description CancellationReasonChange changes the given fields of a cancellation reason. */
+        CancellationReasonChange: {
+            /** @description The name of the reason. */
+            name?: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. */
+            active?: boolean;
+        };
+        /** @description Cancellation reason not found. */
+        CancellationReasonNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "cancellation-reason-not-found";
+        };
+        /** @description One page of a list. */
+        CancellationReasonPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["CancellationReason"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description Another cancellation reason has this code. */
+        CancellationReasonTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "cancellation-reason-taken";
+            /** @description The member whose value another record has. */
+            field: string;
         };
         /** @description A cap in API responses. */
         Cap: {
@@ -7979,6 +8160,82 @@ export interface components {
             /** @description Whether reminders of appointments name the practice. */
             namesPractice: boolean;
         };
+        /** @description An appointment that makes up for a missed one. */
+        MakeUp: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * @description The status of the make-up.
+             * @enum {string}
+             */
+            status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+        };
+        /** @description The make-ups would be longer than the missed appointment. */
+        MakeUpExceedsMissedTimeProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "make-up-exceeds-missed-time";
+            /**
+             * Format: uuid
+             * @description The missed appointment.
+             */
+            appointmentId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The minutes of the missed appointment. */
+            missedMinutes: number;
+            /** @description The minutes that are neither made up nor planned, without this appointment. */
+            leftMinutes: number;
+            /** @description The minutes of this appointment. */
+            minutes: number;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "make-up-exceeds-missed-time";
+        };
+        /** @description The make-ups would be longer than the missed appointment. */
+        MakeUpExceedsMissedTimeReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "make-up-exceeds-missed-time";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /**
+                 * Format: uuid
+                 * @description The missed appointment.
+                 */
+                appointmentId: string;
+                /** Format: uuid */
+                patientId: string;
+                /** @description The minutes of the missed appointment. */
+                missedMinutes: number;
+                /** @description The minutes that are neither made up nor planned, without this appointment. */
+                leftMinutes: number;
+                /** @description The minutes of this appointment. */
+                minutes: number;
+            };
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -8005,6 +8262,90 @@ export interface components {
             failures: number;
             /** @description The counts of each operation. */
             operations: components["schemas"]["OperationMetrics"][];
+        };
+        /** @description MissedGroup has the sums of a group of missed appointments. */
+        MissedGroup: {
+            /**
+             * Format: uuid
+             * @description The reason, if the rows are grouped by it. Null: none was given.
+             */
+            cancellationReasonId: string | null;
+            /** @description The name of the reason. */
+            reasonName: string | null;
+            /**
+             * @description The party that cancelled, if the rows are grouped by it. Null: none was given.
+             * @enum {string|null}
+             */
+            cancellationParty: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The patient, if the rows are grouped by patient.
+             */
+            patientId: string | null;
+            /**
+             * Format: uuid
+             * @description The leading practitioner, if the rows are grouped by practitioner.
+             */
+            practitionerId: string | null;
+            /** @description The month, such as 2026-03, if the rows are grouped by month. */
+            month: string | null;
+            /** @description The cancelled appointments. */
+            cancellations: number;
+            /** @description The cancelled appointments whose cancellation was late. */
+            lateCancellations: number;
+            /** @description The appointments to which the patient did not come. */
+            noShows: number;
+            /** @description The booked minutes. */
+            missedMinutes: number;
+            /** @description The booked units. */
+            missedUnits: number;
+            /** @description The minutes of completed make-ups. */
+            madeUpMinutes: number;
+            /** @description The units of completed make-ups. */
+            madeUpUnits: number;
+            /** @description The minutes of open make-ups. */
+            plannedMinutes: number;
+            /** @description The units of open make-ups. */
+            plannedUnits: number;
+            /** @description The minutes that are neither made up nor planned. */
+            leftMinutes: number;
+            /** @description The units that are neither made up nor planned. */
+            leftUnits: number;
+        };
+        /** @description One page of a list. */
+        MissedGroupPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["MissedGroup"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The time that a patient missed. */
+        MissedPatient: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description The booked minutes. */
+            missedMinutes: number;
+            /** @description The booked units. */
+            missedUnits: number;
+            /** @description The minutes of completed make-ups. */
+            madeUpMinutes: number;
+            /** @description The units of completed make-ups. */
+            madeUpUnits: number;
+            /** @description The minutes of open make-ups. */
+            plannedMinutes: number;
+            /** @description The units of open make-ups. */
+            plannedUnits: number;
+            /** @description The minutes that are neither made up nor planned. */
+            leftMinutes: number;
+            /** @description The units that are neither made up nor planned. */
+            leftUnits: number;
+        };
+        /** @description The missed time of an appointment that did not take place. */
+        MissedTime: {
+            /** @description The missed time of each patient. */
+            patients: components["schemas"]["MissedPatient"][];
+            /** @description The appointments that make up for it, sorted by start. */
+            makeUps: components["schemas"]["MakeUp"][];
         };
         /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
         ModifierRule: {
@@ -8128,6 +8469,20 @@ export interface components {
         MySessions: {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
+        };
+        /** @description The request for a cancellation reason. */
+        NewCancellationReason: {
+            /** @description The code, in capital letters, such as PATIENT-ILL. It cannot be changed. */
+            code: string;
+            /** @description The name of the reason. */
+            name: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. The default is true. */
+            active?: boolean | null;
         };
         /** @description The request for a diagnosis. */
         NewDiagnosis: {
@@ -9689,6 +10044,13 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
+            /**
+             * Format: uuid
+             * @description The cancelled appointment or no-show that this one makes up for.
+             */
+            makeUpFor?: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime?: boolean;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /**
@@ -9946,7 +10308,7 @@ export interface components {
             field: string;
         };
         /** @description A rule that a request breaks. It is one of several, or that of a part of the request. */
-        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
+        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["MakeUpExceedsMissedTimeReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
         /** @description The balance of an authorization. */
         ReconciledAuthorization: {
             /** Format: uuid */
@@ -12162,9 +12524,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
+         *     - `last-administrator`: This is the last administrator of the organization.
          */
         Conflict10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `email-taken`: The organization already has a user with this e-mail address.
+         */
+        Conflict11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12179,7 +12556,7 @@ export interface components {
          *
          *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
          */
-        Conflict11: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12196,7 +12573,7 @@ export interface components {
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict12: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12211,7 +12588,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict13: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12230,20 +12607,21 @@ export interface components {
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict14: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -12253,7 +12631,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict15: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12268,7 +12646,7 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12287,26 +12665,11 @@ export interface components {
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-         */
-        Conflict17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict18: {
             headers: {
@@ -12315,14 +12678,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
             };
         };
         /**
          * @description Conflict.
          *
-         *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict19: {
             headers: {
@@ -12331,7 +12694,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -12352,6 +12715,22 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `session-exported`: The session was billed to the payer and can no longer be changed.
@@ -12360,7 +12739,7 @@ export interface components {
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12376,7 +12755,7 @@ export interface components {
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict21: {
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12391,7 +12770,7 @@ export interface components {
          *
          *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
-        Conflict22: {
+        Conflict23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12406,7 +12785,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict23: {
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12422,7 +12801,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict24: {
+        Conflict25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12480,9 +12859,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-on`: You already have a second factor.
+         *     - `cancellation-reason-taken`: Another cancellation reason has this code.
          */
         Conflict6: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CancellationReasonTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `second-factor-on`: You already have a second factor.
+         */
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12497,7 +12891,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict7: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12513,21 +12907,6 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `last-administrator`: This is the last administrator of the organization.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -12535,7 +12914,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
             };
         };
         /**
@@ -12887,9 +13266,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `cancellation-reason-not-found`: Cancellation reason not found.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CancellationReasonNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `user-not-found`: User not found.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12904,7 +13298,7 @@ export interface components {
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12920,7 +13314,7 @@ export interface components {
          *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12935,7 +13329,7 @@ export interface components {
          *
          *     - `no-second-factor`: No second factor is set up.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12950,7 +13344,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12965,7 +13359,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12980,7 +13374,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12995,7 +13389,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13010,21 +13404,6 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `api-key-not-found`: API key not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -13032,7 +13411,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
             };
         };
         /**
@@ -13053,9 +13432,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-identity-provider`: No identity provider is set up here.
+         *     - `api-key-not-found`: API key not found.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-identity-provider`: No identity provider is set up here.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13070,7 +13464,7 @@ export interface components {
          *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13086,7 +13480,7 @@ export interface components {
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
          *     - `user-not-found`: User not found.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13101,7 +13495,7 @@ export interface components {
          *
          *     - `authorization-not-found`: Authorization not found.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13117,7 +13511,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13132,7 +13526,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13147,7 +13541,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound26: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13162,7 +13556,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound27: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13178,21 +13572,6 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `calendar-owner-not-found`: Practitioner or patient not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -13200,7 +13579,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
             };
         };
         /**
@@ -13221,9 +13600,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `calendar-feed-not-found`: Calendar feed not found.
+         *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-feed-not-found`: Calendar feed not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13238,7 +13632,7 @@ export interface components {
          *
          *     - `export-not-found`: Export not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13253,7 +13647,7 @@ export interface components {
          *
          *     - `claim-not-found`: Claim not found.
          */
-        NotFound32: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13268,7 +13662,7 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound33: {
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13284,7 +13678,7 @@ export interface components {
          *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound34: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13299,7 +13693,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound35: {
+        NotFound36: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13314,7 +13708,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound36: {
+        NotFound37: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13909,6 +14303,11 @@ export type BulkResult = components['schemas']['BulkResult'];
 export type CalendarFeedNotFoundProblem = components['schemas']['CalendarFeedNotFoundProblem'];
 export type CalendarOwnerNotFoundProblem = components['schemas']['CalendarOwnerNotFoundProblem'];
 export type CancelRequest = components['schemas']['CancelRequest'];
+export type CancellationReason = components['schemas']['CancellationReason'];
+export type CancellationReasonChange = components['schemas']['CancellationReasonChange'];
+export type CancellationReasonNotFoundProblem = components['schemas']['CancellationReasonNotFoundProblem'];
+export type CancellationReasonPage = components['schemas']['CancellationReasonPage'];
+export type CancellationReasonTakenProblem = components['schemas']['CancellationReasonTakenProblem'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
 export type CapExceededReason = components['schemas']['CapExceededReason'];
@@ -14053,9 +14452,16 @@ export type MailPreferences = components['schemas']['MailPreferences'];
 export type MailPreferencesChange = components['schemas']['MailPreferencesChange'];
 export type MailSettings = components['schemas']['MailSettings'];
 export type MailSettingsChange = components['schemas']['MailSettingsChange'];
+export type MakeUp = components['schemas']['MakeUp'];
+export type MakeUpExceedsMissedTimeProblem = components['schemas']['MakeUpExceedsMissedTimeProblem'];
+export type MakeUpExceedsMissedTimeReason = components['schemas']['MakeUpExceedsMissedTimeReason'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
+export type MissedGroup = components['schemas']['MissedGroup'];
+export type MissedGroupPage = components['schemas']['MissedGroupPage'];
+export type MissedPatient = components['schemas']['MissedPatient'];
+export type MissedTime = components['schemas']['MissedTime'];
 export type ModifierRule = components['schemas']['ModifierRule'];
 export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type ModifierRuleSet = components['schemas']['ModifierRuleSet'];
@@ -14065,6 +14471,7 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type MySession = components['schemas']['MySession'];
 export type MySessions = components['schemas']['MySessions'];
+export type NewCancellationReason = components['schemas']['NewCancellationReason'];
 export type NewDiagnosis = components['schemas']['NewDiagnosis'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
@@ -14319,6 +14726,7 @@ export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict23 = components['responses']['Conflict23'];
 export type ResponseConflict24 = components['responses']['Conflict24'];
+export type ResponseConflict25 = components['responses']['Conflict25'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -14375,6 +14783,7 @@ export type ResponseNotFound33 = components['responses']['NotFound33'];
 export type ResponseNotFound34 = components['responses']['NotFound34'];
 export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound36 = components['responses']['NotFound36'];
+export type ResponseNotFound37 = components['responses']['NotFound37'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -14567,7 +14976,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict22"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -16015,7 +16424,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -16057,7 +16466,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -16194,7 +16603,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -16236,7 +16645,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -16347,6 +16756,182 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listCancellationReasons: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "createdAt" | "-createdAt" | "code" | "-code";
+                /** @description The usual party of the reasons. */
+                party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReasonPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCancellationReason"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict6"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["CancellationReasonChange"];
+                "application/json": components["schemas"]["CancellationReasonChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -16436,7 +17021,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16643,7 +17228,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000370
+                 * @example 019caed9-4300-7000-8000-000000000389
                  */
                 id: string;
             };
@@ -16663,7 +17248,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16678,7 +17263,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037d
+                 * @example 019caed9-4300-7000-8000-000000000396
                  */
                 id: string;
             };
@@ -16700,7 +17285,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16715,12 +17300,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037d
+                 * @example 019caed9-4300-7000-8000-000000000396
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037e
+                 * @example 019caed9-4300-7000-8000-000000000397
                  */
                 sessionId: string;
             };
@@ -16740,7 +17325,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16909,7 +17494,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-000000000393
                  */
                 id: string;
             };
@@ -17083,7 +17668,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -17133,7 +17718,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -17183,7 +17768,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17326,7 +17911,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17372,7 +17957,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17413,7 +17998,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17453,7 +18038,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17499,8 +18084,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound11"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17541,7 +18126,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17628,7 +18213,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17675,7 +18260,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             /**
              * @description Conflict.
              *
@@ -17757,8 +18342,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound11"];
+            409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17904,7 +18489,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             /**
              * @description Conflict.
              *
@@ -17976,7 +18561,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18052,7 +18637,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18106,7 +18691,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18216,7 +18801,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035c
+                 * @example 019caed9-4300-7000-8000-000000000375
                  */
                 id: string;
             };
@@ -18238,7 +18823,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18253,7 +18838,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035c
+                 * @example 019caed9-4300-7000-8000-000000000375
                  */
                 id: string;
             };
@@ -18273,7 +18858,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18311,7 +18896,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18438,7 +19023,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -18477,7 +19062,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18511,7 +19096,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18565,7 +19150,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000360
+                 * @example 019caed9-4300-7000-8000-000000000379
                  */
                 id: string;
             };
@@ -18605,7 +19190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18620,7 +19205,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000364
+                 * @example 019caed9-4300-7000-8000-00000000037d
                  */
                 id: string;
             };
@@ -18640,7 +19225,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18675,7 +19260,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18791,7 +19376,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18815,7 +19400,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -18847,7 +19432,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -18867,7 +19452,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -18901,7 +19486,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18930,7 +19515,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -18970,7 +19555,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18992,7 +19577,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19010,7 +19595,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19038,7 +19623,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -19076,7 +19661,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19104,8 +19689,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19124,7 +19709,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19152,7 +19737,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -19193,7 +19778,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19219,7 +19804,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -19249,7 +19834,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19273,7 +19858,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19298,7 +19883,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19322,7 +19907,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19362,7 +19947,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict13"];
+            409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19640,7 +20225,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000352.under-used
+                 * @example 019caed9-4300-7000-8000-00000000036b.under-used
                  */
                 id: string;
             };
@@ -19794,6 +20379,7 @@ export interface operations {
              *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
              *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
              *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
@@ -19807,7 +20393,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -19831,7 +20417,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -19855,7 +20441,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19876,7 +20462,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -19905,8 +20491,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19926,7 +20512,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -19956,8 +20542,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict15"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19976,7 +20562,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -20006,8 +20592,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict16"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20026,7 +20612,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -20056,8 +20642,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20076,7 +20662,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -20104,7 +20690,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
              *
@@ -20158,7 +20744,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -20188,8 +20774,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict18"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20208,7 +20794,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e3
+                 * @example 019caed9-4300-7000-8000-0000000001fc
                  */
                 id: string;
             };
@@ -20238,8 +20824,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict19"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20330,7 +20916,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20354,7 +20940,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20372,7 +20958,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20404,7 +20990,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20485,7 +21071,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20509,7 +21095,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20529,7 +21115,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20559,7 +21145,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20599,7 +21185,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20621,7 +21207,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20641,7 +21227,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20673,7 +21259,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20757,7 +21343,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000232
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -20785,8 +21371,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict20"];
+            404: components["responses"]["NotFound27"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -20811,7 +21397,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20837,8 +21423,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
-            404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict20"];
+            404: components["responses"]["NotFound27"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -20860,7 +21446,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20888,7 +21474,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20897,6 +21483,7 @@ export interface operations {
              *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
              *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
              *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
@@ -20912,7 +21499,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -20937,7 +21524,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20959,7 +21546,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20997,7 +21584,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21016,7 +21603,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21042,7 +21629,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21061,7 +21648,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21089,7 +21676,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -21120,7 +21707,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21146,9 +21733,69 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportCancellations: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                format?: "json" | "csv";
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                /** @description The property by which the rows are grouped. The default is the reason. */
+                groupBy?: "reason" | "party" | "patient" | "practitioner" | "month";
+                patientId?: string;
+                /** @description The leading practitioner. */
+                practitionerId?: string;
+                /** @description The reason of the cancellations. */
+                cancellationReasonId?: string;
+                /** @description The party that cancelled. */
+                party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MissedGroupPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -21168,7 +21815,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21192,7 +21839,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21210,7 +21857,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21238,7 +21885,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -21269,7 +21916,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21291,7 +21938,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21309,7 +21956,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21333,7 +21980,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21375,7 +22022,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21425,7 +22072,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034e
+                 * @example 019caed9-4300-7000-8000-000000000367
                  */
                 id: string;
             };
@@ -21445,7 +22092,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21489,7 +22136,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21697,7 +22344,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21719,7 +22366,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21739,7 +22386,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21763,7 +22410,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21781,7 +22428,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21809,7 +22456,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             /**
              * @description Conflict.
              *
@@ -21841,7 +22488,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f3
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -21867,7 +22514,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21883,7 +22530,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21918,7 +22565,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21933,7 +22580,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21968,7 +22615,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21983,7 +22630,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -22018,7 +22665,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22135,7 +22782,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict23"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -22151,7 +22798,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-000000000372
                  */
                 id: string;
             };
@@ -22175,7 +22822,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22193,7 +22840,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-000000000372
                  */
                 id: string;
             };
@@ -22213,7 +22860,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -22232,7 +22879,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-000000000372
                  */
                 id: string;
             };
@@ -22261,7 +22908,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -22283,7 +22930,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-000000000372
                  */
                 id: string;
             };
@@ -22309,7 +22956,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -22325,7 +22972,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-000000000373
                  */
                 id: string;
             };
@@ -22347,7 +22994,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -22369,7 +23016,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-000000000373
                  */
                 id: string;
             };
@@ -22391,7 +23038,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22409,7 +23056,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-000000000373
                  */
                 id: string;
                 /**
@@ -22438,7 +23085,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22904,7 +23551,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-00000000036a
                  */
                 id: string;
             };
@@ -22926,7 +23573,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound35"];
+            404: components["responses"]["NotFound36"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22944,7 +23591,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-00000000036a
                  */
                 id: string;
             };
@@ -22968,8 +23615,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict23"];
+            404: components["responses"]["NotFound36"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22987,7 +23634,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-00000000036a
                  */
                 id: string;
             };
@@ -23015,8 +23662,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden18"];
-            404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict24"];
+            404: components["responses"]["NotFound36"];
+            409: components["responses"]["Conflict25"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23117,7 +23764,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000356
+                 * @example 019caed9-4300-7000-8000-00000000036f
                  */
                 id: string;
             };
@@ -23139,7 +23786,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound36"];
+            404: components["responses"]["NotFound37"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
