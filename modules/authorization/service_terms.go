@@ -112,7 +112,7 @@ func (s *TermsService) Texts(ctx context.Context, ids []uuid.UUID) (db.Reading[r
 			names, err := payers.Value(ctx)
 			found := make(reference.Texts, len(rows))
 			for _, r := range rows {
-				text := httpx.RecordText{AvailableUnits: &r.AvailableUnits}
+				text := &httpx.RecordText{AvailableUnits: &r.AvailableUnits}
 				if r.AuthNumber != nil {
 					text.Text = *r.AuthNumber
 				}

@@ -44,9 +44,8 @@ func insuranceSource() reference.Source {
 		value := r.Value
 		r.Value = func(ctx context.Context) (reference.Texts, error) {
 			found, err := value(ctx)
-			for id, text := range found {
+			for _, text := range found {
 				text.Payer = text.Text
-				found[id] = text
 			}
 			return found, err
 		}

@@ -91,7 +91,7 @@ func texts(
 }
 
 // Texts are the texts of records by their ids.
-type Texts = map[uuid.UUID]httpx.RecordText
+type Texts = map[uuid.UUID]*httpx.RecordText
 
 // Row is the text of a record.
 type Row struct {
@@ -104,7 +104,7 @@ func Reading(q db.Query, rows *[]Row) db.Reading[Texts] {
 	return db.Reading[Texts]{Queries: []db.Query{q}, Value: func(context.Context) (Texts, error) {
 		found := make(Texts, len(*rows))
 		for _, r := range *rows {
-			found[r.ID] = httpx.RecordText{Text: r.Text}
+			found[r.ID] = &httpx.RecordText{Text: r.Text}
 		}
 		return found, nil
 	}}
