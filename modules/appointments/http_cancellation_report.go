@@ -49,6 +49,7 @@ type missedGroupBody struct {
 	PlannedUnits      int     `json:"plannedUnits"`      // The units of open make-ups.
 	LeftMinutes       int     `json:"leftMinutes"`       // The minutes that are neither made up nor planned.
 	LeftUnits         int     `json:"leftUnits"`         // The units that are neither made up nor planned.
+	missedGroupReferences
 }
 
 func missedGroupBodyOf(by CancellationGroup) func(g MissedGroup) missedGroupBody {

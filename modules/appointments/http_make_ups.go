@@ -23,6 +23,7 @@ type missedPatientBody struct {
 	PlannedUnits   int       `json:"plannedUnits"`   // The units of open make-ups.
 	LeftMinutes    int       `json:"leftMinutes"`    // The minutes that are neither made up nor planned.
 	LeftUnits      int       `json:"leftUnits"`      // The units that are neither made up nor planned.
+	patientReference
 }
 
 // makeUpBody is an appointment that makes up for a missed one.
@@ -42,7 +43,7 @@ func missedTimeBodyOf(a Appointment) *missedTimeBody {
 		left := m.Left()
 		b.Patients = append(b.Patients, missedPatientBody{
 			m.PatientID, m.Missed.Minutes, m.Missed.Units, m.MadeUp.Minutes, m.MadeUp.Units,
-			m.Planned.Minutes, m.Planned.Units, left.Minutes, left.Units,
+			m.Planned.Minutes, m.Planned.Units, left.Minutes, left.Units, patientReference{},
 		})
 	}
 	for _, m := range a.MakeUps {

@@ -58,3 +58,16 @@ type feedReferences struct {
 	Practitioner httpx.Expanded `json:"practitioner,omitempty" refers:"practitioner"`
 	Patient      httpx.Expanded `json:"patient,omitempty" refers:"patient"`
 }
+
+// patientReference is the reference of what one patient has or missed.
+type patientReference struct {
+	httpx.Displayed
+	Patient httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+}
+
+// missedGroupReferences are the references of a row of the report of cancellations.
+type missedGroupReferences struct {
+	httpx.Displayed
+	Patient      httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+	Practitioner httpx.Expanded `json:"practitioner,omitempty" refers:"practitioner"`
+}

@@ -8311,6 +8311,12 @@ export interface components {
             leftMinutes: number;
             /** @description The units that are neither made up nor planned. */
             leftUnits: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
         };
         /** @description One page of a list. */
         MissedGroupPage: {
@@ -8339,6 +8345,10 @@ export interface components {
             leftMinutes: number;
             /** @description The units that are neither made up nor planned. */
             leftUnits: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
         };
         /** @description The missed time of an appointment that did not take place. */
         MissedTime: {
@@ -21766,6 +21776,8 @@ export interface operations {
                 party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
