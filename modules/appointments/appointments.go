@@ -182,6 +182,8 @@ type Session struct {
 	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment; the first one renders the service
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 	Note          *NoteStatus      `gorm:"-"` // nil in the results of changes of the session
+	// Service is the service code of the appointment; nil in the results of changes of the session.
+	Service *uuid.UUID `gorm:"-" json:"-"`
 }
 
 // SessionPatient is a patient's part in a session.

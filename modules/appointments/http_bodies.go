@@ -50,9 +50,13 @@ type appointmentBody struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 	Units           int       `json:"units"` // The units of the first patient.
 	ServiceCodeID   uuid.UUID `json:"serviceCodeId"`
-	Status          Status    `json:"status"` // The status of the appointment.
-	StartTime       time.Time `json:"startTime"`
-	EndTime         time.Time `json:"endTime"`
+	Status          Status    `json:"status"`    // The status of the appointment.
+	StartTime       time.Time `json:"startTime"` // The booked start.
+	EndTime         time.Time `json:"endTime"`   // The booked end.
+	// The actual start of the session. Null until the appointment is completed.
+	ActualStartTime *time.Time `json:"actualStartTime"`
+	// The actual end of the session. Null until the appointment is completed.
+	ActualEndTime *time.Time `json:"actualEndTime"`
 	// The date of the start, in the time zone of the location or else of the organization.
 	ServiceDate calendar.Date `json:"serviceDate"`
 	// The patients with their authorizations and units.
@@ -132,6 +136,7 @@ func bodyOf(a Appointment) appointmentBody {
 		NoticeMinutes: a.noticeMinutes(), MakeUpFor: a.MakeUpFor, ExceedsMissedTime: a.ExceedsMissedTime,
 		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, placeBody: placeBodyOf(a.Place),
 	}
+	b.ActualStartTime, b.ActualEndTime = a.Worked.times()
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
 			PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID, Units: p.Units,

@@ -19,6 +19,7 @@ type sessionReferences struct {
 	Patient       httpx.Expanded `json:"patient,omitempty" refers:"patient"`
 	Practitioners httpx.Expanded `json:"practitioners,omitempty" refers:"practitioner"`
 	Supervisor    httpx.Expanded `json:"supervisor,omitempty" refers:"practitioner,supervisingPractitionerId"`
+	ServiceCode   httpx.Expanded `json:"serviceCode,omitempty" refers:"serviceCode"`
 	Location      httpx.Expanded `json:"location,omitempty" refers:"location"`
 }
 
