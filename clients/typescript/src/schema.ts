@@ -4247,6 +4247,15 @@ export interface components {
         AlternativeAuthorization: {
             /** Format: uuid */
             authorizationId: string;
+            /** @description The number that the payer gave the authorization. */
+            authNumber: string | null;
+            /** @description The number of units that are neither used nor scheduled. */
+            availableUnits: number;
+            /**
+             * Format: date
+             * @description The last day.
+             */
+            endDate: string;
         };
         /** @description A time at which all participants are free and that the authorizations cover. */
         AlternativeTime: {
@@ -4260,6 +4269,8 @@ export interface components {
              * @description The end.
              */
             endTime: string;
+            /** @description The first and the last names of the practitioners, in the order of the request. */
+            practitioners: string[];
         };
         /** @description The bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
         Alternatives: {
@@ -4307,14 +4318,24 @@ export interface components {
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /**
              * Format: date-time
-             * @description The start.
+             * @description The booked start.
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description The end.
+             * @description The booked end.
              */
             endTime: string;
+            /**
+             * Format: date-time
+             * @description The actual start of the session. Null until the appointment is completed.
+             */
+            actualStartTime: string | null;
+            /**
+             * Format: date-time
+             * @description The actual end of the session. Null until the appointment is completed.
+             */
+            actualEndTime: string | null;
             /**
              * Format: date
              * @description The date of the start, in the time zone of the location or else of the organization.
@@ -6525,10 +6546,12 @@ export interface components {
             renewal?: string;
             /** @description The name of the location. */
             location?: string;
-            /** @description The name of the payer. */
+            /** @description The name of the payer of the object, of its insurance or of its authorization. */
             payer?: string;
             /** @description The name of the payer of the insurance. */
             insurance?: string;
+            /** @description The units of the authorization that are neither used nor scheduled, at the time of the answer. */
+            availableUnits?: number;
         };
         /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: components["schemas"]["Problem"] & {
@@ -11052,6 +11075,11 @@ export interface components {
             appointmentId: string;
             /**
              * Format: uuid
+             * @description The service of the appointment. Only in answers of reads.
+             */
+            serviceCodeId?: string;
+            /**
+             * Format: uuid
              * @description The first of the patients.
              */
             patientId: string;
@@ -11153,6 +11181,8 @@ export interface components {
             practitioners?: (components["schemas"]["Practitioner"] | null)[];
             /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
             supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
             location?: components["schemas"]["Location"] | null;
         };
@@ -20962,7 +20992,7 @@ export interface operations {
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -21000,7 +21030,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -21479,7 +21509,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
