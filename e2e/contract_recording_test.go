@@ -834,8 +834,19 @@ func (s *recording) recordCalendars(admin, scheduler harness.Caller) {
 		"recurrenceRule":  "FREQ=WEEKLY;COUNT=3",
 	}
 	s.record(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
-	s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments",
-		booking)
+	weekly := s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change",
+		"/appointments", booking).Created(s.t)
+	s.record(scheduler, "previewChangeWeekdays", "From Tuesday to Wednesday, and on Fridays too",
+		"/appointments/"+weekly.String()+"/change-weekdays/preview", harness.Body{"weekdays": []any{
+			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"}, harness.Body{"to": "FRIDAY"},
+		}})
+	s.record(scheduler, "changeWeekdays", "From Tuesday to Wednesday",
+		"/appointments/"+weekly.String()+"/change-weekdays", harness.Body{"weekdays": []any{
+			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"},
+		}})
+	s.c.Admin().Post(s.t, "/appointments/"+weekly.String()+"/change-weekdays", harness.Body{"weekdays": []any{
+		harness.Body{"from": "WEDNESDAY", "to": "TUESDAY"},
+	}}).OK(s.t)
 	s.record(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
 
 	hours := "/practitioners/" + practitioner.String() + "/availability"

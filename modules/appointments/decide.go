@@ -87,9 +87,9 @@ func (s *records) accepts(r request) (bool, error) {
 func (d *draft) run() error {
 	with := visitDraft{d}
 	switch {
-	case d.kind == book:
+	case d.kind == book && d.knownRefusal == nil:
 		return bookingDraft{with}.bookNew()
-	case d.before.Version == 0:
+	case d.before.Version == 0 && d.kind != book:
 		d.refusal = ErrNotFound
 		return nil
 	case d.knownRefusal != nil:

@@ -19,7 +19,6 @@ import (
 func bookingRefusals() []*fault.Error {
 	return append([]*fault.Error{
 		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
-		ErrMakeUpExceeds,
 	}, authorization.Refusals()...)
 }
 
@@ -36,7 +35,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"break. With a `recurrenceRule` it books a series at the same time of day in the organization's time zone, even " +
 				"across clock changes. The response has the first appointment and all `occurrences`. A series is booked " +
 				"completely or not at all; with `allowPartial`, occurrences that break a rule are skipped.",
-			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals()...),
+			Refusals: append([]*fault.Error{ErrSeries, ErrMakeUpExceeds}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -52,7 +51,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"not affect appointments that were changed individually. `patients` replaces the patients of a single " +
 				"appointment. A move to a time that the clocks skip on the new day is " +
 				"refused (422), like a booking of a series.",
-			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals()...),
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries, ErrMakeUpExceeds}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 	}

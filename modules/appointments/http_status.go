@@ -50,7 +50,7 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Description: "Sets an appointment without a session back to SCHEDULED. After a start, its units stay reserved. " +
 				"After a cancellation or a no-show, it is booked again: its time and units must be free. This also needs " +
 				"`appointment:cancel` or `appointment:no-show`. The reason is in the appointment and in the audit trail.",
-			Refusals: slices.Concat([]*fault.Error{ErrNotFound, ErrTransition}, bookingRefusals()),
+			Refusals: slices.Concat([]*fault.Error{ErrNotFound, ErrTransition, ErrMakeUpExceeds}, bookingRefusals()),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{

@@ -130,11 +130,13 @@ type request struct {
 	voidedTo     Status     // the appointment's status after its session is voided
 	started      *time.Time // the given time of a start; nil: now
 	reason       *string
-	cancellation *Cancellation // of a cancellation that has more than a text
-	coordinates  *Coordinates  // of a clock-in or a clock-out
-	transfer     *Transfer     // of a transfer
-	since        calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling     *strandedSet  // of a request for appointments that a change of their authorization would strand
+	weekdays     []WeekdayChange  // of a change of a series: other weekdays
+	action       OccurrenceAction // of a part of such a change
+	cancellation *Cancellation    // of a cancellation that has more than a text
+	coordinates  *Coordinates     // of a clock-in or a clock-out
+	transfer     *Transfer        // of a transfer
+	since        calendar.Date    // of a transfer: the first day, even if the transfer does not give it
+	settling     *strandedSet     // of a request for appointments that a change of their authorization would strand
 }
 
 // asRecount returns the request as the cause of changes of other appointments.
@@ -163,6 +165,9 @@ func (r request) fingerprint() []byte {
 	}
 	if r.coordinates != nil {
 		members = append(members, *r.coordinates)
+	}
+	if r.weekdays != nil {
+		members = append(members, r.weekdays)
 	}
 	if r.cancellation != nil {
 		members = append(members, *r.cancellation)
