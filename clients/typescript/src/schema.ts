@@ -2582,6 +2582,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/appointments/{id}/change-weekdays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change the weekdays of a series
+         * @description Changes the SCHEDULED appointments of the series from this one on, in one transaction: all or none. `{from, to}` moves the appointments of a weekday to another day of the same week, which begins on Monday. `{to}` books an additional appointment in each week and needs `appointment:book`. `{from}` cancels the appointments of the weekday and needs `appointment:cancel`. New ones are like this appointment. Each is checked like a booking. Appointments that were moved by hand to another weekday or time of day are kept; `occurrences` has them too.
+         *
+         *     Permission: `appointment:reschedule`.
+         */
+        post: operations["changeWeekdays"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/change-weekdays/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview a change of weekdays
+         * @description Returns the decision that `POST /appointments/{id}/change-weekdays` would make right now, for each appointment. Nothing is written or reserved.
+         *
+         *     Permission: `appointment:preview`.
+         */
+        post: operations["previewChangeWeekdays"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/practitioners/{id}/availability": {
         parameters: {
             query?: never;
@@ -5810,6 +5854,10 @@ export interface components {
             /** @description All permissions of the role after the change. */
             permissions: components["schemas"]["SetGrantInput"][];
         };
+        ChangeWeekdaysRequest: {
+            /** @description The changes of weekdays, each weekday once. */
+            weekdays: components["schemas"]["WeekdayChangeInput"][];
+        };
         /** @description A user after a change. */
         ChangedAccount: {
             /** Format: uuid */
@@ -5858,6 +5906,21 @@ export interface components {
             expiresIn: number;
             /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
+        };
+        /** @description ChangedWeekdays has the appointments of a series after a change of weekdays. */
+        ChangedWeekdays: {
+            /** @description The number of appointments that do not change. */
+            kept: number;
+            /** @description The number of appointments that move. */
+            moved: number;
+            /** @description The number of new appointments. */
+            booked: number;
+            /** @description The number of cancelled appointments. */
+            cancelled: number;
+            /** @description The units of all these appointments after the change. */
+            units: number;
+            /** @description The appointments from the named one on, sorted by start. */
+            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A number of checked items. */
         CheckedCount: {
@@ -9149,6 +9212,11 @@ export interface components {
             appointmentId: string | null;
             /** @description The units of all patients. In a transfer, the units of the patient whose authorization changes. */
             units: number;
+            /**
+             * @description The effect of a change of weekdays on the appointment.
+             * @enum {string}
+             */
+            action?: "KEPT" | "MOVED" | "BOOKED" | "CANCELLED";
             /** @description The rules that the occurrence breaks. If it is empty, the occurrence is accepted. */
             reasons: components["schemas"]["Reason"][];
         };
@@ -10137,6 +10205,10 @@ export interface components {
              * @enum {string}
              */
             remainder?: "release" | "keep";
+        };
+        PreviewWeekdaysRequest: {
+            /** @description The changes of weekdays, each weekday once. */
+            weekdays: components["schemas"]["WeekdayChangeInput"][];
         };
         /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
         Problem: {
@@ -12436,6 +12508,36 @@ export interface components {
             /** @description The secret that signs the requests. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case rotate the secret. */
             secret: string | null;
         };
+        /** @description WeekdayChange replaces a weekday of a series. */
+        WeekdayChangeInput: {
+            /**
+             * @description The weekday of the appointments. Without it, new ones are booked.
+             * @enum {string}
+             */
+            from?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+            /**
+             * @description The new weekday of the appointments. Without it, they are cancelled.
+             * @enum {string}
+             */
+            to?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+        };
+        /** @description The result of a preview. */
+        WeekdaysPreview: {
+            /** @description Whether all appointments break no rule. */
+            changeable: boolean;
+            /** @description The number of appointments that do not change. */
+            kept: number;
+            /** @description The number of appointments that move. */
+            moved: number;
+            /** @description The number of new appointments. */
+            booked: number;
+            /** @description The number of cancelled appointments. */
+            cancelled: number;
+            /** @description The units of all these appointments after the change. */
+            units: number;
+            /** @description The appointments from the named one on, sorted by start. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
         /** @description The hours on one day of the week, from the first to the last date of validity. */
         WeeklyHours: {
             /**
@@ -12778,9 +12880,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict23: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12795,7 +12912,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict24: {
+        Conflict25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12811,7 +12928,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict25: {
+        Conflict26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -14327,8 +14444,10 @@ export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerN
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
+export type ChangeWeekdaysRequest = components['schemas']['ChangeWeekdaysRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
+export type ChangedWeekdays = components['schemas']['ChangedWeekdays'];
 export type CheckedCount = components['schemas']['CheckedCount'];
 export type Claim = components['schemas']['Claim'];
 export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
@@ -14570,6 +14689,7 @@ export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmen
 export type PreviewCorrectionRequest = components['schemas']['PreviewCorrectionRequest'];
 export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
+export type PreviewWeekdaysRequest = components['schemas']['PreviewWeekdaysRequest'];
 export type Problem = components['schemas']['Problem'];
 export type Provider = components['schemas']['Provider'];
 export type ProviderChange = components['schemas']['ProviderChange'];
@@ -14714,6 +14834,8 @@ export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type WeekdayChangeInput = components['schemas']['WeekdayChangeInput'];
+export type WeekdaysPreview = components['schemas']['WeekdaysPreview'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
 export type WriteNoteRequest = components['schemas']['WriteNoteRequest'];
@@ -14737,6 +14859,7 @@ export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict23 = components['responses']['Conflict23'];
 export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict25 = components['responses']['Conflict25'];
+export type ResponseConflict26 = components['responses']['Conflict26'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -17238,7 +17361,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000389
+                 * @example 019caed9-4300-7000-8000-0000000003ce
                  */
                 id: string;
             };
@@ -17273,7 +17396,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000396
+                 * @example 019caed9-4300-7000-8000-0000000003db
                  */
                 id: string;
             };
@@ -17310,12 +17433,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000396
+                 * @example 019caed9-4300-7000-8000-0000000003db
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000397
+                 * @example 019caed9-4300-7000-8000-0000000003dc
                  */
                 sessionId: string;
             };
@@ -17504,7 +17627,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000393
+                 * @example 019caed9-4300-7000-8000-0000000003d8
                  */
                 id: string;
             };
@@ -18811,7 +18934,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000375
+                 * @example 019caed9-4300-7000-8000-0000000003ba
                  */
                 id: string;
             };
@@ -18848,7 +18971,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000375
+                 * @example 019caed9-4300-7000-8000-0000000003ba
                  */
                 id: string;
             };
@@ -19160,7 +19283,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000379
+                 * @example 019caed9-4300-7000-8000-0000000003be
                  */
                 id: string;
             };
@@ -19215,7 +19338,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037d
+                 * @example 019caed9-4300-7000-8000-0000000003c2
                  */
                 id: string;
             };
@@ -20235,7 +20358,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036b.under-used
+                 * @example 019caed9-4300-7000-8000-0000000003b0.under-used
                  */
                 id: string;
             };
@@ -21493,7 +21616,6 @@ export interface operations {
              *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
              *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
              *     - `insufficient-units`: The authorization does not have enough units available.
-             *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
@@ -21509,7 +21631,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -21814,6 +21936,99 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    changeWeekdays: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000032d
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeWeekdaysRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedWeekdays"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewChangeWeekdays: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000032d
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewWeekdaysRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WeekdaysPreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound26"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
     getAvailability: {
         parameters: {
             query?: {
@@ -22084,7 +22299,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000367
+                 * @example 019caed9-4300-7000-8000-0000000003ac
                  */
                 id: string;
             };
@@ -22794,7 +23009,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict23"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -22810,7 +23025,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000372
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22852,7 +23067,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000372
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22891,7 +23106,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000372
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22942,7 +23157,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000372
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22984,7 +23199,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000373
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23028,7 +23243,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000373
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23068,7 +23283,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000373
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
                 /**
@@ -23563,7 +23778,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036a
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -23603,7 +23818,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036a
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -23628,7 +23843,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound36"];
-            409: components["responses"]["Conflict24"];
+            409: components["responses"]["Conflict25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -23646,7 +23861,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036a
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -23675,7 +23890,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden18"];
             404: components["responses"]["NotFound36"];
-            409: components["responses"]["Conflict25"];
+            409: components["responses"]["Conflict26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23776,7 +23991,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000036f
+                 * @example 019caed9-4300-7000-8000-0000000003b4
                  */
                 id: string;
             };
