@@ -195,6 +195,8 @@ var recordKinds = map[string]string{
 	"apiKeyOwnerId":             "users",
 	"subjectId":                 "authorizations",
 	"seriesId":                  "series",
+	"makeUpFor":                 "appointments",
+	"cancellationReasonId":      "cancellation-reasons",
 }
 
 // belongings are a practice's records, one of each kind that requests name.
@@ -205,11 +207,14 @@ func belongings(t *testing.T, c *harness.Clinic) map[string]string {
 	practitioner := c.AddPractitioner(t, "RBT")
 	authorization := c.Authorize(t, 100)
 	own := map[string]string{
-		"patients":       c.Own.Patient.String(),
-		"service-codes":  c.Own.ServiceCode.String(),
-		"payers":         payer,
-		"locations":      admin.Post(t, "/locations", harness.Body{"name": "Clinic", "kind": "CLINIC"}).Created(t).String(),
-		"practitioners":  practitioner.String(),
+		"patients":      c.Own.Patient.String(),
+		"service-codes": c.Own.ServiceCode.String(),
+		"payers":        payer,
+		"locations":     admin.Post(t, "/locations", harness.Body{"name": "Clinic", "kind": "CLINIC"}).Created(t).String(),
+		"practitioners": practitioner.String(),
+		"cancellation-reasons": admin.Post(t, "/cancellation-reasons", harness.Body{
+			"code": "SCHOOL", "name": "School holiday", "party": "FAMILY",
+		}).Created(t).String(),
 		"authorizations": harness.IDOf(authorization),
 		"organizations":  c.Own.ID.String(),
 		"insurances": admin.Post(t, "/insurances", harness.Body{
@@ -245,10 +250,12 @@ func recordsOf(t *testing.T, s *recording) map[string]string {
 		"rates":          "rates",
 		"service-codes":  "service_codes",
 		"locations":      "locations",
-		"appointments":   "appointments",
-		"reservations":   "unit_reservations",
-		"users":          "users",
-		"series":         "appointment_series",
+
+		"cancellation-reasons": "cancellation_reasons",
+		"appointments":         "appointments",
+		"reservations":         "unit_reservations",
+		"users":                "users",
+		"series":               "appointment_series",
 	} {
 		query := "SELECT id::text FROM " + table + " WHERE organization_id = $1 ORDER BY id LIMIT 1"
 		var id string

@@ -26,6 +26,8 @@ var appointmentCalls = []struct {
 	{http.MethodGet, "/appointments", nil, family},
 	{http.MethodGet, "/appointments/:id", nil, family},
 	{http.MethodPatch, "/appointments/:id", harness.Body{"notes": "seen"}, bookers},
+	{http.MethodPost, "/appointments/:id/change-weekdays", mondays, bookers},
+	{http.MethodPost, "/appointments/:id/change-weekdays/preview", mondays, bookers},
 	{http.MethodPost, "/appointments/:id/start", harness.Body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{http.MethodPost, "/appointments/:id/clock-out", harness.Body{}, []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN"}},
 	{
@@ -71,6 +73,9 @@ var appointmentCalls = []struct {
 	{http.MethodPost, "/sessions/:id/correct/preview", harness.Body{}, correctors},
 	{http.MethodPost, "/sessions/:id/void", harness.Body{"reason": "seen", "appointment": "CANCELLED"}, correctors},
 }
+
+// mondays move to the following day; the appointment of a call may be on another weekday, which is kept.
+var mondays = harness.Body{"weekdays": []any{harness.Body{"from": "MONDAY", "to": "TUESDAY"}}}
 
 var correctors = []rbac.Role{"ADMIN", "PRACTITIONER", "TECHNICIAN", "BILLER"}
 

@@ -20,9 +20,13 @@ func offeredAlternatives(t testing.TB, a harness.Answer) (times, authorizations 
 	for _, alternative := range alternatives["times"].([]any) {
 		at, err := time.Parse(time.RFC3339, alternative.(map[string]any)["startTime"].(string))
 		require.NoError(t, err)
+		require.NotContains(t, alternative.(map[string]any)["practitioners"], "")
+		require.NotEmpty(t, alternative.(map[string]any)["practitioners"])
 		times = append(times, at.In(harness.NewYork(t)).Format("02 15:04"))
 	}
 	for _, item := range alternatives["authorizations"].([]any) {
+		require.Contains(t, item, "authNumber")
+		require.NotZero(t, item.(map[string]any)["availableUnits"])
 		authorizations = append(authorizations, "/authorizations/"+item.(map[string]any)["authorizationId"].(string))
 	}
 	return times, authorizations

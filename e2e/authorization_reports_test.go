@@ -454,6 +454,7 @@ var reportCalls = []unitCall{
 	{http.MethodGet, "/reports/utilization/totals", nil, reporters, nil},
 	{http.MethodGet, "/reports/expiring", nil, reporters, nil},
 	{http.MethodGet, "/reports/at-risk", nil, reporters, nil},
+	{http.MethodGet, "/reports/cancellations", nil, reporters, nil},
 	{http.MethodGet, "/alerts", nil, reporters, nil},
 	{http.MethodPost, "/alerts/:id/acknowledge", nil, []rbac.Role{"ADMIN", "SCHEDULER", "PRACTITIONER", "BILLER"}, nil},
 }
@@ -464,6 +465,8 @@ func TestEveryRoleOnEveryReport(t *testing.T) {
 	t.Parallel()
 	c := harness.Open(t)
 	path := c.Authorize(t, 4, harness.Body{"endDate": c.Clock.Now().AddDate(0, 0, 20).Format(time.DateOnly)})
+	missed := c.Book(t, c.Booking(path, c.AddPractitioner(t), c.At(t, 0, "09:00"), time.Hour))
+	c.Admin().Post(t, missed+"/cancel", harness.Body{}).OK(t)
 	c.Admin().Post(t, path+"/reserve", harness.Body{"units": 4}).ReservationID(t)
 	alert := strings.TrimPrefix(path, "/authorizations/") + ".used-100"
 	called := map[string]bool{"GET /reports/visits": true} // TestAppointmentEveryRoleOnEveryCall

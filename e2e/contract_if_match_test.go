@@ -95,6 +95,7 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 	who := create("/practitioners", harness.Body{"firstName": "Jordan", "lastName": "Lee"})
 	payer := create("/payers", harness.Body{"name": "State Medicaid"})
 	location := create("/locations", harness.Body{"name": "Clinic", "kind": "CLINIC"})
+	reason := create("/cancellation-reasons", harness.Body{"code": "SCHOOL", "name": "School", "party": "FAMILY"})
 	insurance := create("/insurances", harness.Body{
 		"patientId": c.Own.Patient, "payerId": harness.IDOf(payer), "memberNumber": "M-1",
 		"startsOn": "2020-01-01",
@@ -122,16 +123,19 @@ func versionedRecords(t *testing.T, c *harness.Clinic, settings harness.Body) ma
 		}
 	}
 	return map[string]func(t *testing.T) versioned{
-		"changeOrganization":  at(organization, harness.Body{"lateCancelHours": 12}),
-		"changePatient":       at("/patients/"+c.Own.Patient.String(), harness.Body{"lastName": "Changed"}),
-		"changePractitioner":  at(who, harness.Body{"lastName": "Changed"}),
-		"changePayer":         at(payer, harness.Body{"name": "Changed"}),
-		"changeInsurance":     at(insurance, harness.Body{"memberNumber": "M-2"}),
-		"changeDiagnosis":     at(diagnosis, harness.Body{"rank": 2}),
-		"changeRate":          at(rate, harness.Body{"centsPerUnit": 1600}),
-		"setBillingIdentity":  at("/billing-identity", billingIdentity()),
-		"changeServiceCode":   at("/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"description": "changed"}),
-		"changeLocation":      at(location, harness.Body{"name": "Changed"}),
+		"changeOrganization": at(organization, harness.Body{"lateCancelHours": 12}),
+		"changePatient":      at("/patients/"+c.Own.Patient.String(), harness.Body{"lastName": "Changed"}),
+		"changePractitioner": at(who, harness.Body{"lastName": "Changed"}),
+		"changePayer":        at(payer, harness.Body{"name": "Changed"}),
+		"changeInsurance":    at(insurance, harness.Body{"memberNumber": "M-2"}),
+		"changeDiagnosis":    at(diagnosis, harness.Body{"rank": 2}),
+		"changeRate":         at(rate, harness.Body{"centsPerUnit": 1600}),
+		"setBillingIdentity": at("/billing-identity", billingIdentity()),
+		"changeServiceCode":  at("/service-codes/"+c.Own.ServiceCode.String(), harness.Body{"description": "changed"}),
+		"changeLocation":     at(location, harness.Body{"name": "Changed"}),
+
+		"changeCancellationReason": at(reason, harness.Body{"name": "Changed"}),
+
 		"replaceServicePairs": at("/service-pairs", harness.Body{"pairs": []any{}}),
 		"changeUser":          at(user, harness.Body{"name": "Changed"}),
 		"setSignInPolicy":     at("/sign-in-policy", harness.Body{"secondFactorRequired": false}),

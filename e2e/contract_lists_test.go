@@ -88,7 +88,7 @@ func TestAuthorizationsAreSortedByTheirDates(t *testing.T) {
 	require.Equal(t, created, harness.Column(c.Admin().All(t, "/authorizations?sort=-createdAt&limit=2", nil), "id"))
 	for _, list := range []string{
 		"/practitioners?sort=-lastName", "/payers?sort=name", "/insurances?sort=startsOn", "/service-codes?sort=-code",
-		"/locations?sort=-name",
+		"/locations?sort=-name", "/cancellation-reasons?sort=-code",
 		"/organizations?sort=name",
 	} {
 		require.Equal(t, http.StatusOK, c.Admin().Get(t, list).Status)

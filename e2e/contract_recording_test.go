@@ -557,6 +557,12 @@ func (s *recording) recordDirectory(admin harness.Caller) {
 	s.record(admin, "listLocations", "Clinics", "/locations?kind=CLINIC", nil)
 	s.record(admin, "getLocation", "A location", location, nil)
 	s.record(admin, "changeLocation", "No longer in use", location, harness.Body{"active": false})
+	reason := "/cancellation-reasons/" + id(s.record(admin, "createCancellationReason", "A reason",
+		"/cancellation-reasons", harness.Body{"code": "SCHOOL", "name": "School holiday", "party": "FAMILY"}))
+	s.record(admin, "listCancellationReasons", "Reasons of practitioners", "/cancellation-reasons?party=STAFF&sort=code",
+		nil)
+	s.record(admin, "getCancellationReason", "A reason", reason, nil)
+	s.record(admin, "changeCancellationReason", "No longer in use", reason, harness.Body{"active": false})
 	s.record(admin, "getPlacesOfService", "The codes of a day", "/places-of-service?on=2026-03-02", nil)
 	s.record(admin, "getServicePairs", "The defaults of a new practice", "/service-pairs", nil)
 	s.record(admin, "replaceServicePairs", "Family guidance during treatment", "/service-pairs",
@@ -720,8 +726,13 @@ func (s *recording) recordAppointments(admin, scheduler harness.Caller) {
 	s.record(scheduler, "moveBookings", "A renewal", old+"/move-bookings",
 		harness.Body{"toAuthorizationId": harness.IDOf(renewed), "from": "2026-03-05"})
 	s.record(scheduler, "cancelAppointment", "The family is away", first+"/cancel", harness.Body{
-		"reason": "The family is away.",
+		"reason": "The family is away.", "party": "FAMILY",
 	})
+	makeUp := booking("2026-03-06T20:00:00Z", "2026-03-06T21:00:00Z")
+	makeUp["makeUpFor"] = harness.IDOf(first)
+	s.record(scheduler, "bookAppointment", "An hour of a cancelled appointment is made up", "/appointments", makeUp)
+	s.record(scheduler, "getAppointment", "A cancelled appointment with a make-up", first, nil)
+	s.record(admin, "reportCancellations", "By party", "/reports/cancellations?groupBy=party&to=2026-03-31", nil)
 	missed := c.Book(s.t, booking("2026-02-26T20:00:00Z", "2026-02-26T21:00:00Z"))
 	s.record(technician, "noShowAppointment", "No-show", missed+"/no-show",
 		harness.Body{"reason": "The family did not open the door."})
@@ -823,8 +834,19 @@ func (s *recording) recordCalendars(admin, scheduler harness.Caller) {
 		"recurrenceRule":  "FREQ=WEEKLY;COUNT=3",
 	}
 	s.record(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
-	s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change", "/appointments",
-		booking)
+	weekly := s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change",
+		"/appointments", booking).Created(s.t)
+	s.record(scheduler, "previewChangeWeekdays", "From Tuesday to Wednesday, and on Fridays too",
+		"/appointments/"+weekly.String()+"/change-weekdays/preview", harness.Body{"weekdays": []any{
+			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"}, harness.Body{"to": "FRIDAY"},
+		}})
+	s.record(scheduler, "changeWeekdays", "From Tuesday to Wednesday",
+		"/appointments/"+weekly.String()+"/change-weekdays", harness.Body{"weekdays": []any{
+			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"},
+		}})
+	s.c.Admin().Post(s.t, "/appointments/"+weekly.String()+"/change-weekdays", harness.Body{"weekdays": []any{
+		harness.Body{"from": "WEDNESDAY", "to": "TUESDAY"},
+	}}).OK(s.t)
 	s.record(scheduler, "bookAppointment", "A series that cannot be booked", "/appointments", booking)
 
 	hours := "/practitioners/" + practitioner.String() + "/availability"

@@ -18,8 +18,9 @@ func TestMissingRecordsAreNotFound(t *testing.T) {
 	for noun, code := range map[string]string{
 		"organizations": "organization-not-found", "patients": "patient-not-found", "practitioners": "practitioner-not-found",
 		"payers": "payer-not-found", "insurances": "insurance-not-found", "service-codes": "service-code-not-found",
-		"locations":      "location-not-found",
-		"authorizations": "authorization-not-found", "diagnoses": "diagnosis-not-found", "rates": "rate-not-found",
+		"locations":            "location-not-found",
+		"cancellation-reasons": "cancellation-reason-not-found",
+		"authorizations":       "authorization-not-found", "diagnoses": "diagnosis-not-found", "rates": "rate-not-found",
 	} {
 		path := "/" + noun + "/" + unknown
 		c.Admin().Get(t, path).Refused(t, http.StatusNotFound, code)

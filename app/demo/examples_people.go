@@ -42,6 +42,14 @@ func (f *finder) findDirectory() (err error) {
 	for _, place := range places {
 		f.id("/locations", "locationId", place.ID)
 	}
+	reasons, err := f.Directory.CancellationReasons(f.ctx,
+		directory.CancellationReasonFilter{Page: directory.Page{Limit: 1}})
+	if err != nil {
+		return err
+	}
+	for _, reason := range reasons {
+		f.id("/cancellation-reasons", "cancellationReasonId", reason.ID)
+	}
 	codes, err := f.Directory.ServiceCodes(f.ctx,
 		directory.ServiceCodeFilter{Page: directory.Page{Limit: len(serviceCodes)}})
 	if err != nil {

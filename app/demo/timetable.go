@@ -35,9 +35,10 @@ type clinic struct {
 	staff    map[string]uuid.UUID // by first name
 	coverage []coverage
 	codes    map[string]uuid.UUID
-	location uuid.UUID     // where all services are rendered
-	monday   calendar.Date // of the first week
-	next     int           // number of the next authorization
+	location uuid.UUID            // where all services are rendered
+	reasons  map[string]uuid.UUID // of cancellations, by code
+	monday   calendar.Date        // of the first week
+	next     int                  // number of the next authorization
 	past     []started
 }
 
@@ -144,6 +145,9 @@ func (p Practice) openClinic(
 		return err
 	}
 	c.location = places[0].ID
+	if c.reasons, err = p.cancellationReasons(own); err != nil {
+		return err
+	}
 	if err := c.hours(); err != nil {
 		return err
 	}
@@ -153,6 +157,16 @@ func (p Practice) openClinic(
 		}
 	}
 	return c.playTimetable()
+}
+
+// cancellationReasons returns the ids of the practice's reasons, by code.
+func (p Practice) cancellationReasons(own context.Context) (map[string]uuid.UUID, error) {
+	found, err := p.Directory.CancellationReasons(own, directory.CancellationReasonFilter{Page: directory.Page{Limit: 50}})
+	ids := make(map[string]uuid.UUID, len(found))
+	for _, r := range found {
+		ids[r.Code] = r.ID
+	}
+	return ids, err
 }
 
 // firstMonday returns the first day of the timetable.

@@ -70,9 +70,10 @@ func (c *clinic) stepsOf(i int, v started, forgotten bool) []timedStep {
 		_, err := s.Start(c.ctx, v.id, nil, "")
 		return err
 	}}
-	cancel := func(before time.Duration, reason string) []timedStep {
+	cancel := func(before time.Duration, code, reason string) []timedStep {
+		by := &appointments.Cancellation{ReasonID: new(c.reasons[code])}
 		return []timedStep{{v.Start.Add(-before), func(s *appointments.Service) error {
-			_, err := s.Cancel(c.ctx, v.id, &reason, appointments.ScopeOne, "")
+			_, err := s.CancelBy(c.ctx, v.id, by, &reason, appointments.ScopeOne, "")
 			return err
 		}}}
 	}
@@ -81,9 +82,9 @@ func (c *clinic) stepsOf(i int, v started, forgotten bool) []timedStep {
 	case forgotten || done.After(c.Now):
 		return []timedStep{begin}
 	case i%13 == 5:
-		return cancel(50*time.Hour, "The family is on vacation.")
+		return cancel(50*time.Hour, "FAMILY-AWAY", "The family is on vacation.")
 	case i%17 == 9:
-		return cancel(2*time.Hour, "The child has a fever.") // late: with less than 24 hours' notice
+		return cancel(2*time.Hour, "PATIENT-ILL", "The child has a fever.") // late: with less than 24 hours' notice
 	case i%23 == 11:
 		return []timedStep{{done, func(s *appointments.Service) error {
 			_, err := s.NoShow(c.ctx, v.id, nil, "")

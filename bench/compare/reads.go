@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -30,12 +31,16 @@ type read struct {
 	name  string
 	paths []string
 	least float64 // target for the median ratio of -against; 0: none
+
+	clients int           // concurrent clients; 0: readClients
+	pages   bool          // a request is the list with all of its pages
+	most    time.Duration // target for p50; 0: none
 }
 
 // readsOf returns the measured requests on a filled practice.
 func readsOf(n size) []read {
 	list := func(path string, least float64) read {
-		return read{strings.TrimPrefix(path, "/"), []string{path}, least}
+		return read{name: strings.TrimPrefix(path, "/"), paths: []string{path}, least: least}
 	}
 	single := func(noun string, kind byte, count int) read {
 		r := read{name: noun + "/{id}", least: 1.3}
@@ -48,6 +53,7 @@ func readsOf(n size) []read {
 		list("/auth/me", 4),
 		list("/appointments?limit=200", 5),
 		list("/appointments?limit=20", 0),
+		weekOf(n),
 		list("/sessions?limit=200", 0),
 		list("/authorizations?limit=20", 2.5),
 		list("/reports/utilization?limit=200", 5),
@@ -55,6 +61,23 @@ func readsOf(n size) []read {
 		single("appointments", 'B', n.appointments),
 		single("authorizations", 'A', n.authorizations),
 		single("patients", 'T', n.patients),
+	}
+}
+
+// weekOf returns the request for the appointments of a busy week, with their names and the units left. It takes the next
+// days of the filled practice with as many appointments. One client draws one calendar.
+func weekOf(n size) read {
+	const (
+		ofWeek = 1_000
+		most   = 60 * time.Millisecond
+	)
+	tomorrow := time.Now().UTC().AddDate(0, 0, 1)
+	last := tomorrow.AddDate(0, 0, ofWeek/appointmentsDay-1)
+	return read{
+		name: fmt.Sprintf("appointments of a week (%d)", min(ofWeek, n.appointments/2)), clients: 1, pages: true, most: most,
+		paths: []string{
+			"/appointments?limit=200&from=" + tomorrow.Format(time.DateOnly) + "&to=" + last.Format(time.DateOnly),
+		},
 	}
 }
 
@@ -148,6 +171,9 @@ func (b *bench) readInTurn(
 	for i, name := range []string{r.name, r.name + ", before"}[:len(servers)] {
 		t.reads(name, runs[i])
 	}
+	if r.most > 0 {
+		t.atMost(r.name+": p50 in ms", median(runs[0], func(run readRun) float64 { return ms(run.p50) }), ms(r.most))
+	}
 	tail := median(runs[0], func(run readRun) float64 { return run.tail() })
 	t.atMost(r.name+": p99 against p50", tail, maxTail)
 	if len(servers) > 1 {
@@ -214,14 +240,21 @@ func (b *bench) readFrom(ctx context.Context, s *server, r read, token string) (
 	var latencies []time.Duration
 	answered := 0
 	var clients sync.WaitGroup
-	for i := range readClients {
+	for i := range cmp.Or(r.clients, readClients) {
 		clients.Go(func() {
 			var own []time.Duration
 			var err error
 			n := i
 			for ; err == nil && time.Now().Before(end); n++ {
 				sent := time.Now()
-				err = s.read(ctx, client, token, r.paths[n%len(r.paths)])
+				path := r.paths[n%len(r.paths)]
+				for next := path; err == nil && next != ""; {
+					if next, err = s.read(ctx, client, token, next); next != "" && r.pages {
+						next = path + "&cursor=" + next
+					} else {
+						next = ""
+					}
+				}
 				if now := time.Now(); now.After(began) && now.Before(end) {
 					own = append(own, now.Sub(sent))
 				}
@@ -259,24 +292,30 @@ func walPosition(ctx context.Context, database *pgx.Conn) (bytes float64, err er
 	return bytes, err
 }
 
-// read sends a GET request and reads the answer.
-func (s *server) read(ctx context.Context, client *http.Client, token, path string) error {
+// nextCursor is the end of a page that another one follows.
+var nextCursor = regexp.MustCompile(`"nextCursor":"([^"]+)"}\s*$`)
+
+// read sends a GET request, reads the answer, and returns the cursor of the next page.
+func (s *server) read(ctx context.Context, client *http.Client, token, path string) (cursor string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v1"+path, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
 	if response.StatusCode != http.StatusOK {
-		content, _ := io.ReadAll(response.Body) // the status is the error
-		return fmt.Errorf("GET %s: status %d: %s", path, response.StatusCode, content)
+		return "", fmt.Errorf("GET %s: status %d: %s", path, response.StatusCode, content)
 	}
-	_, err = io.Copy(io.Discard, response.Body)
-	return err
+	const longest = 1_000 // of the end with the cursor
+	if end := nextCursor.FindSubmatch(content[max(0, len(content)-longest):]); end != nil {
+		cursor = string(end[1])
+	}
+	return cursor, err
 }
 
 // reads adds a row with the medians of the runs.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
@@ -45,16 +46,23 @@ type Appointment struct {
 	CancelledBy    *uuid.UUID
 	CancelReason   *string
 	LateCancel     bool // less than the organization's notice hours before the start
-	CreatedBy      uuid.UUID
-	Place          `gorm:"embedded"`
-	Clocking       `gorm:"embedded"`
-	Version        int // incremented by every change, starting at 1
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
+	// CancellationParty is the side that cancelled; nil: not given.
+	CancellationParty    *directory.Party `json:",omitempty"`
+	CancellationReasonID *uuid.UUID       `json:",omitempty"`
+	MakeUpFor            *uuid.UUID       `json:",omitempty"` // the missed appointment that it makes up for
+	ExceedsMissedTime    bool             `json:",omitempty"` // its length was accepted, see [ErrMakeUpExceeds]
+	CreatedBy            uuid.UUID
+	Place                `gorm:"embedded"`
+	Clocking             `gorm:"embedded"`
+	Version              int // incremented by every change, starting at 1
+	CreatedAt            time.Time
+	UpdatedAt            time.Time
 
 	Patients      []Participant `gorm:"-"` // at least one, in the order of the booking
 	Practitioners []uuid.UUID   `gorm:"-"` // at least one, in the order of the booking; the first one leads
 	Worked        *Span         `gorm:"-"` // the time of its session; nil until it is completed
+
+	MakeUps []Appointment `gorm:"-" json:",omitempty"` // of a missed appointment; set by [ScheduleService.Get] only
 }
 
 // timeOf returns the time that a patient spent in the appointment: the patient's own times, or else
@@ -174,6 +182,8 @@ type Session struct {
 	Practitioners []uuid.UUID      `gorm:"-"` // the same as of the appointment; the first one renders the service
 	Addenda       []Addendum       `gorm:"-"` // oldest first
 	Note          *NoteStatus      `gorm:"-"` // nil in the results of changes of the session
+	// Service is the service code of the appointment; nil in the results of changes of the session.
+	Service *uuid.UUID `gorm:"-" json:"-"`
 }
 
 // SessionPatient is a patient's part in a session.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"omnirapeutic/modules/authorization"
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
@@ -21,6 +22,9 @@ type records struct {
 	rules        scheduling.Rules
 	occupied     occupied
 	ledger       *authorization.Ledger
+	reasons      map[record.Key]directory.CancellationReason // that cancellations name
+	// missed has the appointments that requests make up for, and their other make-ups, as they were read.
+	missed map[record.Key]Appointment
 }
 
 // verdict is the decision on a request.
@@ -83,9 +87,9 @@ func (s *records) accepts(r request) (bool, error) {
 func (d *draft) run() error {
 	with := visitDraft{d}
 	switch {
-	case d.kind == book:
+	case d.kind == book && d.knownRefusal == nil:
 		return bookingDraft{with}.bookNew()
-	case d.before.Version == 0:
+	case d.before.Version == 0 && d.kind != book:
 		d.refusal = ErrNotFound
 		return nil
 	case d.knownRefusal != nil:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/authorization"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/record"
 )
@@ -23,11 +24,16 @@ type Alternatives struct {
 type AlternativeTime struct {
 	StartTime time.Time `json:"startTime"`
 	EndTime   time.Time `json:"endTime"`
+	// The first and the last names of the practitioners, in the order of the request.
+	Practitioners []string `json:"practitioners"`
 }
 
 // AlternativeAuthorization is an authorization with enough units.
 type AlternativeAuthorization struct {
-	AuthorizationID uuid.UUID `json:"authorizationId"`
+	AuthorizationID uuid.UUID     `json:"authorizationId"`
+	AuthNumber      *string       `json:"authNumber"`
+	AvailableUnits  int           `json:"availableUnits"`
+	EndDate         calendar.Date `json:"endDate"`
 }
 
 // The limits of the search for alternatives. For practitioners without availability, only times
@@ -56,7 +62,7 @@ type alternativeSearch struct {
 	request   request
 	requested Appointment // at the requested time
 	hours     []Availability
-	others    []uuid.UUID // the patient's other authorizations
+	others    []authorization.View // the patient's other authorizations
 }
 
 // requestedAppointment returns the requested appointment.
@@ -97,8 +103,8 @@ func (n *needs) addWindow(window Span, zone *time.Location) {
 // authorizations returns the patient's other authorizations that cover the request.
 func (v *alternativeSearch) authorizations() ([]AlternativeAuthorization, error) {
 	found := []AlternativeAuthorization{}
-	for _, id := range v.others {
-		r := v.request
+	for _, other := range v.others {
+		r, id := v.request, other.ID
 		if r.kind == book {
 			r.booking.Patients = []BookedPatient{{v.requested.Patients[0].PatientID, id}}
 		} else {
@@ -109,7 +115,9 @@ func (v *alternativeSearch) authorizations() ([]AlternativeAuthorization, error)
 			return nil, err
 		}
 		if ok && len(found) < mostAlternatives {
-			found = append(found, AlternativeAuthorization{id})
+			found = append(found, AlternativeAuthorization{
+				AuthorizationID: id, AuthNumber: other.AuthNumber, AvailableUnits: other.Available(), EndDate: other.EndDate,
+			})
 		}
 	}
 	return found, nil
@@ -142,10 +150,19 @@ func (v *alternativeSearch) times() ([]AlternativeTime, error) {
 			return nil, err
 		}
 		if ok {
-			found = append(found, AlternativeTime{span.Start.UTC(), span.End.UTC()})
+			found = append(found, AlternativeTime{span.Start.UTC(), span.End.UTC(), v.staffNames()})
 		}
 	}
 	return found, nil
+}
+
+// staffNames returns the names of the practitioners of the requested appointment.
+func (v *alternativeSearch) staffNames() []string {
+	names := make([]string, len(v.requested.Practitioners))
+	for i, id := range v.requested.Practitioners {
+		names[i] = v.rules.Practitioners[record.Of(v.request.caller.OrganizationID, id)].Name
+	}
+	return names
 }
 
 // isSuitable reports whether a time is suitable: within the practitioners' hours or, for practitioners

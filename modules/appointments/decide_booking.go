@@ -16,7 +16,7 @@ func (d bookingDraft) bookNew() error {
 	d.a = Appointment{
 		OrganizationID: d.caller.OrganizationID, ID: d.request.appointment, ServiceCodeID: b.ServiceCodeID, Status: Scheduled,
 		Span: b.Span.utc(), Notes: b.Notes, Practitioners: b.Practitioners, Place: b.Place,
-		CreatedBy: d.caller.UserID, CreatedAt: d.now,
+		MakeUpFor: b.MakeUpFor, ExceedsMissedTime: b.ExceedsMissedTime, CreatedBy: d.caller.UserID, CreatedAt: d.now,
 	}
 	if d.series != uuid.Nil {
 		d.a.SeriesID = &d.series
@@ -27,6 +27,7 @@ func (d bookingDraft) bookNew() error {
 		d.a.Patients = append(d.a.Patients, Participant{PatientID: p.PatientID, AuthorizationID: p.AuthorizationID})
 		fieldErrors = append(fieldErrors, d.mismatches(i, b.field)...)
 	}
+	fieldErrors = append(fieldErrors, d.notMissed()...)
 	if len(fieldErrors) > 0 {
 		d.refusal = fault.InvalidFields(fieldErrors...)
 		return nil
@@ -43,6 +44,7 @@ func (d bookingDraft) bookTime() error {
 		d.measure(&d.a.Patients[i], service)
 	}
 	d.setModifiers(d.a.ServiceDate)
+	reasons = append(reasons, d.overMissedTime()...)
 	reasons = append(reasons, d.occupied.overlaps(d.a, d.rules, d.zone)...)
 	against, err := d.withVisits(func() error {
 		for i := range d.a.Patients {

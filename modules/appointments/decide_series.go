@@ -138,7 +138,7 @@ func refusalOfParts(r request, v verdict) *fault.Error {
 		return nil
 	}
 	for i := range v.occurrences {
-		if r.kind == book {
+		if r.kind == book || v.occurrences[i].Action == OccurrenceBooked {
 			v.occurrences[i].AppointmentID = nil
 		}
 	}
@@ -161,7 +161,7 @@ func occurrencesOf(parts []request, decided []verdict) []Occurrence {
 		if part.kind != book {
 			span = part.change.span(v.before.Span)
 		}
-		o := Occurrence{StartTime: span.Start.UTC(), EndTime: span.End.UTC(), Reasons: []fault.Reason{}}
+		o := Occurrence{StartTime: span.Start.UTC(), EndTime: span.End.UTC(), Action: part.action, Reasons: []fault.Reason{}}
 		if v.refusal == nil || part.kind != book {
 			o.AppointmentID = &part.appointment
 		}
@@ -169,6 +169,9 @@ func occurrencesOf(parts []request, decided []verdict) []Occurrence {
 			if part.transfer == nil || part.transfer.concerns(p) {
 				o.Units += p.Units
 			}
+		}
+		if part.action == OccurrenceCancelled {
+			o.Units = 0
 		}
 		if v.refusal != nil {
 			o.Reasons = reasonsOf(v.refusal)

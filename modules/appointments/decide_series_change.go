@@ -141,6 +141,10 @@ func spread(requests []request, members map[record.Key][]uuid.UUID, existing map
 			continue
 		}
 		named, ok := existing[r.key()]
+		if ok && r.weekdays != nil {
+			all[i] = r.spreadWeekdays(named, members[r.key()], existing)
+			continue
+		}
 		if !ok || named.SeriesID == nil {
 			continue
 		}

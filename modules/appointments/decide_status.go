@@ -58,6 +58,9 @@ func (d statusDraft) move() error {
 	case cancel:
 		notice := time.Duration(d.rules.Organizations[d.a.OrganizationID].LateCancelHours) * time.Hour
 		d.a.LateCancel = d.a.Start.Sub(d.now) < notice
+		if d.refusal = d.attribute(); d.refusal != nil {
+			return nil //nolint:nilerr // a refusal is a decision, not a failure
+		}
 		d.close()
 		return d.ownClaims(d.release)
 	default: // noShow
@@ -88,6 +91,7 @@ func (d statusDraft) takeBackEnd() error {
 	}
 	d.a.Status = Scheduled
 	d.a.CancelledAt, d.a.CancelledBy, d.a.CancelReason, d.a.LateCancel = nil, nil, nil, false
+	d.a.CancellationParty, d.a.CancellationReasonID = nil, nil
 	d.a.StartedAt, d.a.Clocking = nil, Clocking{}
 	d.a.ReopenedAt, d.a.ReopenedBy, d.a.ReopenReason = new(d.now), new(d.caller.UserID), d.reason
 	d.touch()

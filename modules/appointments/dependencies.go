@@ -12,6 +12,7 @@ import (
 	"omnirapeutic/platform/db"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/outbox"
+	"omnirapeutic/platform/record"
 	"omnirapeutic/platform/scheduling"
 	"omnirapeutic/platform/trail"
 )
@@ -30,6 +31,10 @@ type Directory interface {
 	ChangeOrganization(ctx context.Context, c directory.OrganizationChange) (directory.Organization, error)
 	// SchedulingRules returns the rules for bookings, in the transaction of the context.
 	SchedulingRules(ctx context.Context, q scheduling.Query) (scheduling.Rules, error)
+	// CancellationReasonsByKey returns the existing reasons of cancellations, in the transaction of the context.
+	CancellationReasonsByKey(
+		ctx context.Context, keys []record.Key,
+	) (map[record.Key]directory.CancellationReason, error)
 	// NoteRules returns the rules for notes of the caller's organization, by service code and in order of
 	// their first days, in the transaction of the context.
 	NoteRules(ctx context.Context) (db.Reading[map[uuid.UUID][]scheduling.DatedNoteRule], error)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/outbox"
 	"omnirapeutic/platform/permission"
 	"omnirapeutic/platform/trail"
@@ -73,20 +74,24 @@ func messageOf(r request, a Appointment) outbox.Message {
 
 // recorded is the audit trail's record of an appointment: ids, times, statuses, numbers.
 type recorded struct {
-	Status            Status      `json:"status"`
-	StartTime         time.Time   `json:"startTime"`
-	EndTime           time.Time   `json:"endTime"`
-	PractitionerIDs   []uuid.UUID `json:"practitionerIds"`
-	AuthorizationID   uuid.UUID   `json:"authorizationId"`
-	Units             int         `json:"units"`
-	LateCancel        bool        `json:"lateCancel,omitempty"`
-	ClockedInAt       *time.Time  `json:"clockedInAt,omitempty"`
-	ClockedOutAt      *time.Time  `json:"clockedOutAt,omitempty"`
-	SessionID         *uuid.UUID  `json:"sessionId,omitempty"`
-	UnauthorizedUnits int         `json:"unauthorizedUnits,omitempty"`
-	PlaceOfService    *string     `json:"placeOfService,omitempty"`
-	Modifiers         string      `json:"modifiers,omitempty"` // separated by spaces
-	LocationID        *uuid.UUID  `json:"locationId,omitempty"`
+	Status          Status      `json:"status"`
+	StartTime       time.Time   `json:"startTime"`
+	EndTime         time.Time   `json:"endTime"`
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"`
+	AuthorizationID uuid.UUID   `json:"authorizationId"`
+	Units           int         `json:"units"`
+	LateCancel      bool        `json:"lateCancel,omitempty"`
+	// CancellationParty and CancellationReasonID say which side cancelled, and why.
+	CancellationParty    *directory.Party `json:"cancellationParty,omitempty"`
+	CancellationReasonID *uuid.UUID       `json:"cancellationReasonId,omitempty"`
+	MakeUpFor            *uuid.UUID       `json:"makeUpFor,omitempty"`
+	ClockedInAt          *time.Time       `json:"clockedInAt,omitempty"`
+	ClockedOutAt         *time.Time       `json:"clockedOutAt,omitempty"`
+	SessionID            *uuid.UUID       `json:"sessionId,omitempty"`
+	UnauthorizedUnits    int              `json:"unauthorizedUnits,omitempty"`
+	PlaceOfService       *string          `json:"placeOfService,omitempty"`
+	Modifiers            string           `json:"modifiers,omitempty"` // separated by spaces
+	LocationID           *uuid.UUID       `json:"locationId,omitempty"`
 	// SupervisingPractitionerID is the practitioner who supervises the service.
 	SupervisingPractitionerID *uuid.UUID `json:"supervisingPractitionerId,omitempty"`
 	// Reason explains why units were moved, modifiers were given, an end was undone, or a session was corrected or voided.
@@ -187,7 +192,8 @@ func recordedOf(a Appointment, i int) recorded {
 		AuthorizationID: p.AuthorizationID, Units: p.Units, LateCancel: a.LateCancel, SessionID: a.SessionID,
 		ClockedInAt: a.ClockedInAt, ClockedOutAt: a.ClockedOutAt,
 		PlaceOfService: a.PlaceOfService, Modifiers: string(p.Modifiers), LocationID: a.LocationID,
-		SupervisingPractitionerID: a.SupervisingPractitionerID,
+		SupervisingPractitionerID: a.SupervisingPractitionerID, CancellationParty: a.CancellationParty,
+		CancellationReasonID: a.CancellationReasonID, MakeUpFor: a.MakeUpFor,
 	}
 }
 

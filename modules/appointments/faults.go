@@ -82,6 +82,12 @@ var (
 				Carrying(Practitioner{}).
 				Advising("Choose another practitioner.").
 				ListingReasons()
+	// ErrMakeUpExceeds carries [MakeUpExcess].
+	ErrMakeUpExceeds = fault.Define(fault.Conflict, "make-up-exceeds-missed-time",
+		"The make-ups would be longer than the missed appointment.").
+		Carrying(MakeUpExcess{}).
+		Advising("Book at most `leftMinutes`, or send `exceedsMissedTime: true` under another `Idempotency-Key`.").
+		ListingReasons()
 	// ErrSessionOverlap carries [SessionOverlaps].
 	ErrSessionOverlap = fault.Define(fault.Conflict, "session-overlap",
 		"The session overlaps another session of the practitioner or the patient.").
@@ -237,6 +243,16 @@ type PatientOverlap struct {
 	Conflicting
 }
 
+// MakeUpExcess has the details of [ErrMakeUpExceeds].
+type MakeUpExcess struct {
+	AppointmentID uuid.UUID `json:"appointmentId"` // The missed appointment.
+	PatientID     uuid.UUID `json:"patientId"`
+	MissedMinutes int       `json:"missedMinutes"` // The minutes of the missed appointment.
+	// The minutes that are neither made up nor planned, without this appointment.
+	LeftMinutes int `json:"leftMinutes"`
+	Minutes     int `json:"minutes"` // The minutes of this appointment.
+}
+
 // Credentials has the details of [ErrCredentialMissing].
 type Credentials struct {
 	PractitionerID uuid.UUID     `json:"practitionerId"`
@@ -277,7 +293,8 @@ type SignerRole struct {
 // resolve come first.
 var precedence = []string{
 	"authorization-not-found", "outside-authorization-dates", "authorization-not-active",
-	"practitioner-inactive", "credential-missing", "practitioner-overlap", "patient-overlap",
+	"practitioner-inactive", "credential-missing", "make-up-exceeds-missed-time",
+	"practitioner-overlap", "patient-overlap",
 	"insufficient-units", "cap-exceeded",
 }
 

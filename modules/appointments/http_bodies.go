@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/scheduling"
@@ -49,9 +50,13 @@ type appointmentBody struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 	Units           int       `json:"units"` // The units of the first patient.
 	ServiceCodeID   uuid.UUID `json:"serviceCodeId"`
-	Status          Status    `json:"status"` // The status of the appointment.
-	StartTime       time.Time `json:"startTime"`
-	EndTime         time.Time `json:"endTime"`
+	Status          Status    `json:"status"`    // The status of the appointment.
+	StartTime       time.Time `json:"startTime"` // The booked start.
+	EndTime         time.Time `json:"endTime"`   // The booked end.
+	// The actual start of the session. Null until the appointment is completed.
+	ActualStartTime *time.Time `json:"actualStartTime"`
+	// The actual end of the session. Null until the appointment is completed.
+	ActualEndTime *time.Time `json:"actualEndTime"`
 	// The date of the start, in the time zone of the location or else of the organization.
 	ServiceDate calendar.Date `json:"serviceDate"`
 	// The patients with their authorizations and units.
@@ -81,8 +86,22 @@ type appointmentBody struct {
 	// The reason of the cancellation or no-show.
 	CancelReason *string `json:"cancelReason" needs:"appointment:read-notes"`
 	// Whether the cancellation was late.
-	LateCancel bool      `json:"lateCancel"`
-	CreatedBy  uuid.UUID `json:"createdBy"`
+	LateCancel bool `json:"lateCancel"`
+	// The side that cancelled. Null: not given.
+	CancellationParty *directory.Party `json:"cancellationParty"`
+	// The reason of the cancellation, from the organization's list.
+	CancellationReasonID *uuid.UUID `json:"cancellationReasonId"`
+	// The minutes between the cancellation and the booked start; negative after the start. Null: not
+	// cancelled.
+	NoticeMinutes *int `json:"noticeMinutes"`
+	// The missed appointment that this one makes up for. Null: none.
+	MakeUpFor *uuid.UUID `json:"makeUpFor"`
+	// Whether the make-ups may be longer than the missed appointment.
+	ExceedsMissedTime bool `json:"exceedsMissedTime"`
+	// The missed time of a cancelled appointment or a no-show, and its make-ups. Only a single appointment
+	// has it.
+	MissedTime *missedTimeBody `json:"missedTime,omitempty"`
+	CreatedBy  uuid.UUID       `json:"createdBy"`
 	placeBody
 	Version   int       `json:"version"`
 	CreatedAt time.Time `json:"createdAt"`
@@ -113,8 +132,11 @@ func bodyOf(a Appointment) appointmentBody {
 		ReopenedAt: a.ReopenedAt, ReopenedBy: a.ReopenedBy, ReopenReason: a.ReopenReason, CancelledAt: a.CancelledAt,
 		CancelledBy:  a.CancelledBy,
 		CancelReason: a.CancelReason, LateCancel: a.LateCancel, CreatedBy: a.CreatedBy,
+		CancellationParty: a.CancellationParty, CancellationReasonID: a.CancellationReasonID,
+		NoticeMinutes: a.noticeMinutes(), MakeUpFor: a.MakeUpFor, ExceedsMissedTime: a.ExceedsMissedTime,
 		Version: a.Version, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, placeBody: placeBodyOf(a.Place),
 	}
+	b.ActualStartTime, b.ActualEndTime = a.Worked.times()
 	for _, p := range a.Patients {
 		b.Patients = append(b.Patients, participantBody{
 			PatientID: p.PatientID, AuthorizationID: p.AuthorizationID, ReservationID: p.ReservationID, Units: p.Units,

@@ -35,7 +35,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"break. With a `recurrenceRule` it books a series at the same time of day in the organization's time zone, even " +
 				"across clock changes. The response has the first appointment and all `occurrences`. A series is booked " +
 				"completely or not at all; with `allowPartial`, occurrences that break a rule are skipped.",
-			Refusals: append([]*fault.Error{ErrSeries}, bookingRefusals()...),
+			Refusals: append([]*fault.Error{ErrSeries, ErrMakeUpExceeds}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusCreated, s.handleBook),
 		},
 		{
@@ -51,7 +51,7 @@ func (s *BookingService) bookingRoutes() []httpx.Route {
 				"not affect appointments that were changed individually. `patients` replaces the patients of a single " +
 				"appointment. A move to a time that the clocks skip on the new day is " +
 				"refused (422), like a booking of a series.",
-			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries}, bookingRefusals()...),
+			Refusals: append([]*fault.Error{ErrNotFound, ErrTransition, ErrSeries, ErrMakeUpExceeds}, bookingRefusals()...),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleChange),
 		},
 	}
@@ -79,6 +79,10 @@ type proposal struct {
 	bookedPlace
 	// The notes of the organization.
 	Notes *string `json:"notes" validate:"omitempty,max=4000"`
+	// The cancelled appointment or no-show that this one makes up for.
+	MakeUpFor *uuid.UUID `json:"makeUpFor"`
+	// Whether the make-ups may be longer than the missed appointment.
+	ExceedsMissedTime bool `json:"exceedsMissedTime"`
 	// The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The
 	// appointment is the first of the series.
 	RecurrenceRule *string `json:"recurrenceRule" validate:"omitempty,min=1,max=500"`
@@ -96,12 +100,12 @@ type bookRequest struct {
 func (r proposal) booking() (Booking, error) {
 	b := Booking{
 		Practitioners: r.PractitionerIDs, ServiceCodeID: r.ServiceCodeID, Span: Span{r.StartTime, r.EndTime},
-		Notes: r.Notes, Place: r.place(),
+		Notes: r.Notes, Place: r.place(), MakeUpFor: r.MakeUpFor, ExceedsMissedTime: r.ExceedsMissedTime,
 	}
 	for _, p := range r.Patients {
 		b.Patients = append(b.Patients, BookedPatient(p))
 	}
-	var fieldErrors []fault.Field
+	fieldErrors := r.makeUpErrors()
 	if r.PatientID != nil || r.AuthorizationID != nil {
 		if len(r.Patients) > 0 {
 			fieldErrors = append(fieldErrors, fault.Field{
@@ -121,6 +125,21 @@ func (r proposal) booking() (Booking, error) {
 		}
 	}
 	return b, errorOf(fieldErrors)
+}
+
+// makeUpErrors returns an error for members that have no effect together. A series makes up for nothing.
+func (r proposal) makeUpErrors() []fault.Field {
+	switch {
+	case r.MakeUpFor != nil && r.RecurrenceRule != nil:
+		return []fault.Field{{
+			Field: "makeUpFor", Code: "excluded_with", Message: "must not be given together with recurrenceRule",
+		}}
+	case r.MakeUpFor == nil && r.ExceedsMissedTime:
+		return []fault.Field{{
+			Field: "exceedsMissedTime", Code: "required_with", Message: "must not be given without makeUpFor",
+		}}
+	}
+	return nil
 }
 
 func (s *BookingService) handleBook(ctx context.Context, in bookRequest) (appointmentBody, error) {

@@ -19,6 +19,7 @@ type sessionReferences struct {
 	Patient       httpx.Expanded `json:"patient,omitempty" refers:"patient"`
 	Practitioners httpx.Expanded `json:"practitioners,omitempty" refers:"practitioner"`
 	Supervisor    httpx.Expanded `json:"supervisor,omitempty" refers:"practitioner,supervisingPractitionerId"`
+	ServiceCode   httpx.Expanded `json:"serviceCode,omitempty" refers:"serviceCode"`
 	Location      httpx.Expanded `json:"location,omitempty" refers:"location"`
 }
 
@@ -56,4 +57,17 @@ type feedReferences struct {
 	httpx.Displayed
 	Practitioner httpx.Expanded `json:"practitioner,omitempty" refers:"practitioner"`
 	Patient      httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+}
+
+// patientReference is the reference of what one patient has or missed.
+type patientReference struct {
+	httpx.Displayed
+	Patient httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+}
+
+// missedGroupReferences are the references of a row of the report of cancellations.
+type missedGroupReferences struct {
+	httpx.Displayed
+	Patient      httpx.Expanded `json:"patient,omitempty" refers:"patient"`
+	Practitioner httpx.Expanded `json:"practitioner,omitempty" refers:"practitioner"`
 }

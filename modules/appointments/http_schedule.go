@@ -31,9 +31,10 @@ func (s *ScheduleService) scheduleRoutes() []httpx.Route {
 			Permission: permission.AppointmentRead, RecordScopes: appointmentOwners.Scopes(),
 			Reads: subjectAppointment,
 			Name:  "getAppointment", Summary: "Get an appointment",
-			Description: "Returns one appointment with its participants and the units that it holds.",
-			Refusals:    []*fault.Error{ErrNotFound},
-			Endpoint:    httpx.Handle(http.StatusOK, s.handleGet),
+			Description: "Returns one appointment with its participants and the units that it holds. A cancelled " +
+				"appointment or a no-show has its `missedTime`: the make-ups, and the time left to make up.",
+			Refusals: []*fault.Error{ErrNotFound},
+			Endpoint: httpx.Handle(http.StatusOK, s.handleGet),
 		},
 	}
 }
@@ -103,5 +104,7 @@ func (s *ScheduleService) handleList(ctx context.Context, in listRequest) (httpx
 
 func (s *ScheduleService) handleGet(ctx context.Context, in byID) (appointmentBody, error) {
 	a, err := s.Get(ctx, in.ID)
-	return bodyOf(a), err
+	b := bodyOf(a)
+	b.MissedTime = missedTimeBodyOf(a)
+	return b, err
 }

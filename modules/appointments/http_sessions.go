@@ -88,9 +88,11 @@ type sessionBody struct {
 	ID             uuid.UUID `json:"id"`
 	OrganizationID uuid.UUID `json:"organizationId"`
 	AppointmentID  uuid.UUID `json:"appointmentId"`
-	PatientID      uuid.UUID `json:"patientId"`      // The first of the patients.
-	PractitionerID uuid.UUID `json:"practitionerId"` // The first of the practitioners.
-	Units          int       `json:"units"`          // The units of the first patient.
+	// The service of the appointment. Only in answers of reads.
+	ServiceCodeID  *uuid.UUID `json:"serviceCodeId,omitempty"`
+	PatientID      uuid.UUID  `json:"patientId"`      // The first of the patients.
+	PractitionerID uuid.UUID  `json:"practitionerId"` // The first of the practitioners.
+	Units          int        `json:"units"`          // The units of the first patient.
 	// The number of units of all patients that no authorization covers.
 	UnauthorizedUnits int                  `json:"unauthorizedUnits"`
 	StartTime         time.Time            `json:"startTime"`
@@ -137,8 +139,8 @@ func sessionBodyOf(s Session) sessionBody {
 		Narrative: s.Narrative, NoteSections: noteSectionsBodyOf(s.NoteSections),
 		Addenda: []addendumBody{}, CreatedBy: s.CreatedBy, Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		Change: s.Change, ChangedBy: s.CreatedBy, ChangeReason: s.ChangeReason, VoidedAt: s.VoidedAt,
-		OverlapReason: s.OverlapReason,
-		placeBody:     placeBodyOf(s.Place),
+		OverlapReason: s.OverlapReason, ServiceCodeID: s.Service,
+		placeBody: placeBodyOf(s.Place),
 	}
 	if s.ChangedBy != nil {
 		b.ChangedBy = *s.ChangedBy

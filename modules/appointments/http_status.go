@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -49,7 +50,7 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Description: "Sets an appointment without a session back to SCHEDULED. After a start, its units stay reserved. " +
 				"After a cancellation or a no-show, it is booked again: its time and units must be free. This also needs " +
 				"`appointment:cancel` or `appointment:no-show`. The reason is in the appointment and in the audit trail.",
-			Refusals: slices.Concat([]*fault.Error{ErrNotFound, ErrTransition}, bookingRefusals()),
+			Refusals: slices.Concat([]*fault.Error{ErrNotFound, ErrTransition, ErrMakeUpExceeds}, bookingRefusals()),
 			Endpoint: httpx.Handle(http.StatusOK, s.handleReopen),
 		},
 		{
@@ -70,9 +71,9 @@ func (s *BookingService) statusRoutes() []httpx.Route {
 			Method: http.MethodPost, Path: "/appointments/:id/cancel",
 			Permission: permission.AppointmentCancel, RecordScopes: appointmentOwners.Scopes(),
 			Name: "cancelAppointment", Summary: "Cancel an appointment",
-			Description: "Releases the units that this appointment holds, and records the user, the time, the reason and " +
-				"whether the cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that " +
-				"start later, or all of them.",
+			Description: "Releases the units that this appointment holds, and records the user, the time, the reason, the " +
+				"party and whether the cancellation was late. An appointment with `makeUpFor` can make up for it. With `scope` " +
+				"it also cancels the SCHEDULED appointments of its series that start later, or all of them.",
 			Refusals: []*fault.Error{ErrNotFound, ErrTransition, ErrSeries},
 			Endpoint: httpx.Handle(http.StatusOK, s.handleCancel),
 		},
@@ -116,11 +117,24 @@ type cancelRequest struct {
 	byID
 	command.Keyed
 	scoped
-	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"` // The reason of the cancellation.
+	// A text about the cancellation.
+	Reason *string `json:"reason" validate:"omitempty,min=1,max=500,text"`
+	// The side that cancels: the family, a practitioner, the practice, the payer, or none of them. The
+	// default is the party of the cancellation reason.
+	Party *directory.Party `json:"party" validate:"omitempty,oneof=FAMILY STAFF CLINIC PAYER OTHER"`
+	// The reason, from the organization's list.
+	CancellationReasonID *uuid.UUID `json:"cancellationReasonId"`
+}
+
+func (r cancelRequest) cancellation() *Cancellation {
+	if r.Party == nil && r.CancellationReasonID == nil {
+		return nil
+	}
+	return &Cancellation{r.Party, r.CancellationReasonID}
 }
 
 func (s *BookingService) handleCancel(ctx context.Context, in cancelRequest) (appointmentBody, error) {
-	return answerOf(s.Cancel(ctx, in.ID, in.Reason, Scope(in.Scope), in.Key))
+	return answerOf(s.CancelBy(ctx, in.ID, in.cancellation(), in.Reason, Scope(in.Scope), in.Key))
 }
 
 type noShowRequest struct {

@@ -28,9 +28,19 @@ func (s visibility) includes(staff []uuid.UUID, patient uuid.UUID) bool {
 // of returns the appointment with only the visible participants.
 func (s visibility) of(a Appointment) Appointment {
 	if !s.everything {
+		a.MakeUps = s.makeUpsOf(a)
 		a.Patients = seen(a.Patients, func(p Participant) bool { return s.includes(a.Practitioners, p.PatientID) })
 	}
 	return a
+}
+
+// makeUpsOf returns the make-ups of an appointment in which a visible patient takes part.
+func (s visibility) makeUpsOf(a Appointment) []Appointment {
+	return seen(a.MakeUps, func(m Appointment) bool {
+		return slices.ContainsFunc(m.Patients, func(p Participant) bool {
+			return s.includes(a.Practitioners, p.PatientID)
+		})
+	})
 }
 
 // ofSession returns the session with only the visible participants, and with their units only.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"omnirapeutic/modules/directory"
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/command"
 	"omnirapeutic/platform/fault"
@@ -24,6 +25,10 @@ type Booking struct {
 	Span          // in whole minutes, at most [MaxLength]; may be in the past, for entries from paper records
 	Notes         *string
 	Place         // without a time zone
+	// MakeUpFor is the missed appointment that the booking makes up for, or nil.
+	MakeUpFor *uuid.UUID `json:",omitempty"`
+	// ExceedsMissedTime accepts that the make-ups are longer than the missed appointment.
+	ExceedsMissedTime bool `json:",omitempty"`
 
 	roster bool // of a change: fields of patients always have an index
 }
@@ -67,6 +72,12 @@ type Attendance struct {
 
 // absent reports whether the patient did not come.
 func (a Attendance) absent() bool { return a.Attended != nil && !*a.Attended }
+
+// Cancellation says which side cancels an appointment, and why.
+type Cancellation struct {
+	Party    *directory.Party // nil: the party of the reason
+	ReasonID *uuid.UUID       // of the organization's list of reasons
+}
 
 // kind is the kind of a request.
 type kind string
@@ -119,10 +130,13 @@ type request struct {
 	voidedTo     Status     // the appointment's status after its session is voided
 	started      *time.Time // the given time of a start; nil: now
 	reason       *string
-	coordinates  *Coordinates  // of a clock-in or a clock-out
-	transfer     *Transfer     // of a transfer
-	since        calendar.Date // of a transfer: the first day, even if the transfer does not give it
-	settling     *strandedSet  // of a request for appointments that a change of their authorization would strand
+	weekdays     []WeekdayChange  // of a change of a series: other weekdays
+	action       OccurrenceAction // of a part of such a change
+	cancellation *Cancellation    // of a cancellation that has more than a text
+	coordinates  *Coordinates     // of a clock-in or a clock-out
+	transfer     *Transfer        // of a transfer
+	since        calendar.Date    // of a transfer: the first day, even if the transfer does not give it
+	settling     *strandedSet     // of a request for appointments that a change of their authorization would strand
 }
 
 // asRecount returns the request as the cause of changes of other appointments.
@@ -151,6 +165,12 @@ func (r request) fingerprint() []byte {
 	}
 	if r.coordinates != nil {
 		members = append(members, *r.coordinates)
+	}
+	if r.weekdays != nil {
+		members = append(members, r.weekdays)
+	}
+	if r.cancellation != nil {
+		members = append(members, *r.cancellation)
 	}
 	encoded, err := json.Marshal(members)
 	if err != nil {

@@ -38,6 +38,8 @@ type Occurrence struct {
 	// The units of all patients. In a transfer, the units of the patient whose authorization
 	// changes.
 	Units int `json:"units"`
+	// The effect of a change of weekdays on the appointment.
+	Action OccurrenceAction `json:"action,omitempty"`
 	// The rules that the occurrence breaks. If it is empty, the occurrence is accepted.
 	Reasons []fault.Reason `json:"reasons"`
 }

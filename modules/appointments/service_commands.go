@@ -176,6 +176,12 @@ func (s *commands) load(ctx context.Context, prefetched *bookingState, requests 
 	for _, r := range expanded {
 		state.expanded[r.CallID] = r
 	}
+	if err := s.loadReasons(ctx, &state.records, expanded); err != nil {
+		return nil, err
+	}
+	if err := s.loadMissed(ctx, &state.records, expanded); err != nil {
+		return nil, err
+	}
 	n := needsOf(expanded, existing, state.now)
 	if state.ledger, err = s.Authorizations.OpenLedger(ctx, state.now, n.held); err != nil {
 		return nil, err

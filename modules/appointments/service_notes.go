@@ -83,6 +83,7 @@ func (r *sessionReading) withNotes(a conflictArguments) []Session {
 	all, signatures, services := r.sessions(), r.signaturesBySession(), r.serviceOf()
 	for i := range all {
 		s := &all[i]
+		s.Service = new(services[s.AppointmentID])
 		s.Note = new(noteStatusOf(*s, ruleFor(*s, a.rules, services[s.AppointmentID]), signatures[s.ID], a.now))
 	}
 	return all

@@ -209,6 +209,9 @@ func (s *BookingService) readSearch(ctx context.Context, r request, others bool)
 		return nil, err
 	}
 	v.appointments, v.requested = existing, requestedAppointment(r, existing[r.key()])
+	if err := s.loadMissed(ctx, &v.records, []request{r}); err != nil {
+		return nil, err
+	}
 	n := needsOf([]request{r}, existing, v.now)
 	window := Span{v.requested.Start.AddDate(0, 0, -alternativeDays-1), v.requested.End.AddDate(0, 0, alternativeDays+1)}
 	n.addWindow(window, r.zone)
@@ -219,11 +222,11 @@ func (s *BookingService) readSearch(ctx context.Context, r request, others bool)
 			p.AuthorizationID); err != nil {
 			return nil, err
 		}
-		for _, id := range v.others {
+		for _, other := range v.others {
 			n.add(subject{
 				organization: r.caller.OrganizationID, zone: r.zone, service: v.requested.ServiceCodeID,
 				staff: v.requested.Practitioners, rebooked: true,
-				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: id}}, starts: []time.Time{v.requested.Start},
+				patients: []Participant{{PatientID: p.PatientID, AuthorizationID: other.ID}}, starts: []time.Time{v.requested.Start},
 				ends: []time.Time{v.requested.End}, places: []Place{v.requested.Place},
 			})
 		}
@@ -255,16 +258,16 @@ func (s *BookingService) readSearch(ctx context.Context, r request, others bool)
 // include the day, sorted by end date.
 func (s *BookingService) otherAuthorizations(
 	ctx context.Context, patient, serviceCode uuid.UUID, day calendar.Date, but uuid.UUID,
-) ([]uuid.UUID, error) {
+) ([]authorization.View, error) {
 	const most = 20
 	found, err := s.Authorizations.List(ctx, authorization.Filter{
 		PatientID: patient, ServiceCodeID: serviceCode, InForceOn: day,
 		Page: db.Keyset{Column: "end_date", Expression: "CAST(%s AS date)", Limit: most},
 	})
-	var others []uuid.UUID
+	var others []authorization.View
 	for _, a := range found {
 		if a.ID != but && a.Decision == authorization.Active {
-			others = append(others, a.ID)
+			others = append(others, a)
 		}
 	}
 	return others, err

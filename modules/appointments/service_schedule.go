@@ -33,6 +33,11 @@ func (s *ScheduleService) Get(ctx context.Context, id uuid.UUID) (Appointment, e
 		if !ok {
 			return Appointment{}, ErrNotFound
 		}
+		if a.Missed() {
+			if a.MakeUps, err = s.store.makeUps(ctx, []record.Key{key}); err != nil {
+				return Appointment{}, err
+			}
+		}
 		seen, err := visibleAppointments(ctx, []Appointment{a})
 		showAppointments(ctx, seen...)
 		return seen[0], err

@@ -128,11 +128,7 @@ func (s *SessionService) list(
 func (s *SessionService) withListedParts(
 	ctx context.Context, r *sessionReading, a conflictArguments,
 ) ([]Session, error) {
-	others := append(r.parts(), r.signaturesOf(r.ids()))
-	if len(a.rules) > 0 {
-		others = append(others, r.servicesOf())
-	}
-	return s.withConflicts(ctx, r, a, others...)
+	return s.withConflicts(ctx, r, a, append(r.parts(), r.signaturesOf(r.ids()), r.servicesOf())...)
 }
 
 // narrowByNotes returns a function that limits a query to the sessions with the filter's conflicts.

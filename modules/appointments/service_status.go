@@ -30,7 +30,20 @@ func (s *BookingService) Reopen(ctx context.Context, id uuid.UUID, reason string
 func (s *BookingService) Cancel(
 	ctx context.Context, id uuid.UUID, reason *string, scope Scope, key command.Key,
 ) (Outcome, error) {
-	return s.end(ctx, cancel, id, reason, scope, key)
+	return s.CancelBy(ctx, id, nil, reason, scope, key)
+}
+
+// CancelBy is [BookingService.Cancel] with the party and the reason of the organization's list. The error
+// is also [fault.ErrInvalid] for a reason that does not exist or is no longer in use.
+func (s *BookingService) CancelBy(
+	ctx context.Context, id uuid.UUID, by *Cancellation, reason *string, scope Scope, key command.Key,
+) (Outcome, error) {
+	r, err := s.request(ctx, cancel, id, key)
+	if err != nil {
+		return Outcome{}, err
+	}
+	r.cancellation, r.reason, r.scope = by, reason, scope
+	return s.do(ctx, r)
 }
 
 // NoShow records that the patient did not come. It releases the appointment's units, or consumes

@@ -35,6 +35,8 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 		v.OptionalTime(a.ReopenedAt).OptionalUUID(a.ReopenedBy).OptionalText(a.ReopenReason)
 		a.Place.addTo(v)
 		a.Clocking.addTo(v)
+		v.OptionalText((*string)(a.CancellationParty)).OptionalUUID(a.CancellationReasonID).OptionalUUID(a.MakeUpFor)
+		v.Bool(a.ExceedsMissedTime)
 	})
 	return db.Write(ctx, len(rows), `
 		INSERT INTO appointments (
@@ -42,12 +44,13 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			started_at, cancelled_at, cancelled_by, cancel_reason, late_cancel, created_by, version, created_at, updated_at,
 			reopened_at, reopened_by, reopen_reason, place_of_service, location_id, supervising_practitioner_id, time_zone,
 			given_modifiers, clocked_in_at, clock_in_latitude, clock_in_longitude, clocked_out_at, clock_out_latitude,
-			clock_out_longitude)
+			clock_out_longitude, cancellation_party, cancellation_reason_id, make_up_for, exceeds_missed_time)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[],
 			$7::text[]::date[], $8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::uuid[],
 			$14::text[], $15::boolean[], $16::uuid[], $17::int[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[],
 				$21::uuid[], $22::text[], $23::text[], $24::uuid[], $25::uuid[], $26::text[],
-			$27::text[], $28::timestamptz[], $29::float8[], $30::float8[], $31::timestamptz[], $32::float8[], $33::float8[])
+			$27::text[], $28::timestamptz[], $29::float8[], $30::float8[], $31::timestamptz[], $32::float8[], $33::float8[],
+			$34::text[], $35::uuid[], $36::uuid[], $37::boolean[])
 		ON CONFLICT (organization_id, id) DO UPDATE SET
 			status = excluded.status, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
 			service_date = excluded.service_date, notes = excluded.notes, series_id = excluded.series_id,
@@ -60,6 +63,8 @@ func (store) upsertAppointments(ctx context.Context, rows []Appointment) error {
 			clocked_in_at = excluded.clocked_in_at, clock_in_latitude = excluded.clock_in_latitude,
 			clock_in_longitude = excluded.clock_in_longitude, clocked_out_at = excluded.clocked_out_at,
 			clock_out_latitude = excluded.clock_out_latitude, clock_out_longitude = excluded.clock_out_longitude,
+			cancellation_party = excluded.cancellation_party,
+			cancellation_reason_id = excluded.cancellation_reason_id,
 				version = excluded.version, updated_at = excluded.updated_at`, columns...)
 }
 

@@ -181,7 +181,7 @@ func (r *sessionReading) parts() []db.Query {
 }
 
 // servicesOf returns the query of the services of the sessions, for sessions that were read by
-// [store.readSessions]. The states of notes depend on them if there are rules.
+// [store.readSessions].
 func (r *sessionReading) servicesOf() db.Query {
 	return db.Into(&r.services, `
 		SELECT a.id, a.service_code_id FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (

@@ -27,6 +27,9 @@ type Directory interface {
 	// WeekStartsOf returns a reading of the first days of the week of insurances' payers in the caller's
 	// organization, by insurance, in the transaction of the context.
 	WeekStartsOf(ctx context.Context, insurances db.Subquery) (db.Reading[map[uuid.UUID]time.Weekday], error)
+	// PayerNamesOf returns a reading of the names of insurances' payers in the caller's organization, by insurance, in
+	// the transaction of the context.
+	PayerNamesOf(ctx context.Context, insurances db.Subquery) (db.Reading[map[uuid.UUID]string], error)
 	// InsurancesOf returns the insurances of a payer, in the caller's organization.
 	InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error)
 }

@@ -15,7 +15,7 @@ import (
 func (s *TermsService) References() []reference.Source {
 	return []reference.Source{{
 		Kind: "authorization", Permission: permission.AuthorizationRead, Body: reflect.TypeFor[Body](),
-		Texts: s.Numbers,
+		Texts: s.Texts,
 		Bodies: func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]any, error) {
 			found, err := s.Several(ctx, ids)
 			bodies := make(map[uuid.UUID]any, len(found))

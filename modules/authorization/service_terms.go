@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"omnirapeutic/platform/db"
+	"omnirapeutic/platform/httpx"
 	"omnirapeutic/platform/identity"
 	"omnirapeutic/platform/reference"
 )
@@ -96,12 +97,33 @@ func (s *TermsService) Several(ctx context.Context, ids []uuid.UUID) ([]View, er
 	})
 }
 
-// Numbers returns a reading of the numbers of authorizations that the caller may read, in the transaction of the
-// context. It omits authorizations without a number.
-func (s *TermsService) Numbers(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]string], error) {
-	var rows []reference.Row
-	q, err := s.store.numbers(ctx, ids, &rows)
-	return reference.Reading(q, &rows), err
+// Texts returns a reading of the numbers, payers and available units of authorizations that the caller may read, in the
+// transaction of the context.
+func (s *TermsService) Texts(ctx context.Context, ids []uuid.UUID) (db.Reading[reference.Texts], error) {
+	var rows []textRow
+	q, insurances, err := s.store.texts(ctx, ids, s.now(), &rows)
+	if err != nil {
+		return db.Reading[reference.Texts]{}, err
+	}
+	payers, err := s.Directory.PayerNamesOf(ctx, insurances)
+	return db.Reading[reference.Texts]{
+		Queries: append([]db.Query{q}, payers.Queries...),
+		Value: func(ctx context.Context) (reference.Texts, error) {
+			names, err := payers.Value(ctx)
+			found := make(reference.Texts, len(rows))
+			for _, r := range rows {
+				text := &httpx.RecordText{AvailableUnits: &r.AvailableUnits}
+				if r.AuthNumber != nil {
+					text.Text = *r.AuthNumber
+				}
+				if r.InsuranceID != nil {
+					text.Payer = names[*r.InsuranceID]
+				}
+				found[r.ID] = text
+			}
+			return found, err
+		},
+	}, err
 }
 
 // List returns the authorizations that match the filter, in the order of creation unless the

@@ -11,7 +11,6 @@ import (
 
 	"omnirapeutic/platform/calendar"
 	"omnirapeutic/platform/db"
-	"omnirapeutic/platform/reference"
 )
 
 // store reads and writes authorizations. It takes the transaction and the organization from the
@@ -94,13 +93,31 @@ func (s store) scopedByID(ctx context.Context, ids []uuid.UUID, now time.Time) (
 	return found, s.freeExpired(ctx, pointers, now)
 }
 
-// numbers returns the query of the numbers of authorizations within the caller's record scope. Index: the primary key.
-func (store) numbers(ctx context.Context, ids []uuid.UUID, rows *[]reference.Row) (db.Query, error) {
-	tx, _, err := db.ScopedTenant(ctx, owners)
+// textRow has what references to an authorization show.
+type textRow struct {
+	ID             uuid.UUID
+	AuthNumber     *string
+	InsuranceID    *uuid.UUID
+	AvailableUnits int
+}
+
+// texts returns the query of the texts of authorizations within the caller's record scope, with the units of expired
+// holds counted as available, and the subquery of their insurances. Index: the primary key.
+func (store) texts(
+	ctx context.Context, ids []uuid.UUID, now time.Time, rows *[]textRow,
+) (db.Query, db.Subquery, error) {
+	tx, organization, err := db.ScopedTenant(ctx, owners)
 	if err != nil {
-		return db.Query{}, err
+		return db.Query{}, db.Subquery{}, err
 	}
-	return db.FindInto(rows, db.WithIDs(tx.Model(&Authorization{}).Select("id, auth_number AS text"), ids)), nil
+	tx = tx.Model(&Authorization{}).Select(`id, auth_number, insurance_id,
+		total_units - used_units - scheduled_units + `+expiredUnitsSQL("authorizations")+` AS available_units`,
+		map[string]any{"now": now})
+	return db.FindInto(rows, db.WithIDs(tx, ids)), db.Subquery{
+		Statement: `SELECT insurance_id FROM authorizations
+			WHERE organization_id = $1 AND id = ANY ($2::uuid[]) AND insurance_id IS NOT NULL`,
+		Arguments: []any{organization, db.UUIDs(ids)},
+	}, nil
 }
 
 // list returns authorizations with the units of expired holds counted as available. Indexes: the

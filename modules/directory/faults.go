@@ -14,6 +14,9 @@ var (
 	ErrServiceCodeNotFound  = fault.Define(fault.NotFound, "service-code-not-found", "Service code not found.")
 	ErrLocationNotFound     = fault.Define(fault.NotFound, "location-not-found", "Location not found.")
 
+	ErrCancellationReasonNotFound = fault.Define(fault.NotFound, "cancellation-reason-not-found",
+		"Cancellation reason not found.")
+
 	ErrDiagnosisNotFound = fault.Define(fault.NotFound, "diagnosis-not-found", "Diagnosis not found.")
 	ErrRateNotFound      = fault.Define(fault.NotFound, "rate-not-found", "Rate not found.")
 
@@ -29,6 +32,8 @@ var (
 	ErrNPITaken         = fault.Define(fault.Conflict, "npi-taken", "Another practitioner has this NPI.").Carrying(Taken{})
 	ErrServiceCodeTaken = fault.Define(fault.Conflict, "service-code-taken",
 		"Another service code has this code.").Carrying(Taken{})
+	ErrCancellationReasonTaken = fault.Define(fault.Conflict, "cancellation-reason-taken",
+		"Another cancellation reason has this code.").Carrying(Taken{})
 	ErrDiagnosisTaken = fault.Define(fault.Conflict, "diagnosis-taken",
 		"The patient already has this diagnosis from this day on.").Carrying(Taken{})
 	ErrRateTaken = fault.Define(fault.Conflict, "rate-taken",

@@ -21,7 +21,7 @@ func (s *Service) Routes() []httpx.Route {
 	all := slices.Concat(
 		s.organizationRoutes(), s.patientRoutes(), s.practitionerRoutes(), s.payerRoutes(), s.insuranceRoutes(),
 		s.serviceCodeRoutes(), s.servicePairRoutes(), s.locationRoutes(), s.diagnosisRoutes(), s.rateRoutes(),
-		s.billingIdentityRoutes(),
+		s.billingIdentityRoutes(), s.cancellationReasonRoutes(),
 	)
 	owners := map[identity.Permission]db.Owners{
 		permission.PatientRead: patients.store.owners, permission.PatientChange: patients.store.owners,

@@ -29,10 +29,29 @@ func (s *Service) References() []reference.Source {
 		sourceOf(payers, reference.Source{
 			Kind: "payer", Permission: permission.PayerRead, Public: true,
 		}, "name", payerBodyOf),
-		sourceOf(insurances, reference.Source{Kind: "insurance", Permission: permission.InsuranceRead},
-			`(SELECT p.name FROM payers p
-			WHERE p.organization_id = insurances.organization_id AND p.id = insurances.payer_id)`, insuranceBodyOf),
+		insuranceSource(),
 	}
+}
+
+// insuranceSource is the source of insurances, whose text is the name of the payer.
+func insuranceSource() reference.Source {
+	s := sourceOf(insurances, reference.Source{Kind: "insurance", Permission: permission.InsuranceRead},
+		`(SELECT p.name FROM payers p
+		WHERE p.organization_id = insurances.organization_id AND p.id = insurances.payer_id)`, insuranceBodyOf)
+	names := s.Texts
+	s.Texts = func(ctx context.Context, ids []uuid.UUID) (db.Reading[reference.Texts], error) {
+		r, err := names(ctx, ids)
+		value := r.Value
+		r.Value = func(ctx context.Context) (reference.Texts, error) {
+			found, err := value(ctx)
+			for _, text := range found {
+				text.Payer = text.Text
+			}
+			return found, err
+		}
+		return r, err
+	}
+	return s
 }
 
 // sourceOf completes the source of a noun, whose text is an SQL expression.
@@ -40,7 +59,7 @@ func sourceOf[T any, P storedRecord[T], B any](
 	k crud[T, P], s reference.Source, text string, bodyOf func(T) B,
 ) reference.Source {
 	s.Body = reflect.TypeFor[B]()
-	s.Texts = func(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]string], error) {
+	s.Texts = func(ctx context.Context, ids []uuid.UUID) (db.Reading[reference.Texts], error) {
 		var rows []reference.Row
 		q, err := k.store.texts(ctx, ids, text, s.Public, &rows)
 		return reference.Reading(q, &rows), err

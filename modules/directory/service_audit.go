@@ -165,6 +165,12 @@ func recordedLocation(l Location) recordedFields {
 	}
 }
 
+func recordedCancellationReason(r CancellationReason) recordedFields {
+	return recordedFields{
+		"code": plain(r.Code), "name": plain(r.Name), "party": plain(r.Party), "active": plain(r.Active),
+	}
+}
+
 // recordedNoteRule is the requirements for notes in the audit trail.
 type recordedNoteRule struct {
 	MinLength int                      `json:"minLength"`

@@ -48,6 +48,9 @@ func (s *Service) CreateOrganization(ctx context.Context, n NewOrganization) (Or
 		if err := s.store.insertPairs(ctx, created.ID, defaultPairs); err != nil {
 			return Organization{}, err
 		}
+		if err := s.store.insertCancellationReasons(ctx, created, defaultCancellationReasons); err != nil {
+			return Organization{}, err
+		}
 		return created, s.recordOrganization(ctx, nil, &created, now)
 	}, db.ProvenBy(stored))
 }

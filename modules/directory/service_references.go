@@ -82,6 +82,23 @@ func (s *Service) WeekStartsOf(ctx context.Context, insurances db.Subquery) (db.
 	}, err
 }
 
+// PayerNamesOf returns a reading of the names of the payers of insurances in the caller's organization, by insurance. It
+// works in the transaction of the context and fails without one.
+func (s *Service) PayerNamesOf(ctx context.Context, insurances db.Subquery) (db.Reading[map[uuid.UUID]string], error) {
+	var rows []payerNameRow
+	q, err := s.store.payerNamesOf(ctx, insurances, &rows)
+	return db.Reading[map[uuid.UUID]string]{
+		Queries: []db.Query{q},
+		Value: func(context.Context) (map[uuid.UUID]string, error) {
+			names := make(map[uuid.UUID]string, len(rows))
+			for _, r := range rows {
+				names[r.ID] = r.Name
+			}
+			return names, nil
+		},
+	}, err
+}
+
 // InsurancesOf returns the ids of a payer's insurances in the caller's organization, none for an
 // unknown payer. It works in the transaction of the context and fails without one.
 func (s *Service) InsurancesOf(ctx context.Context, payer uuid.UUID) ([]uuid.UUID, error) {

@@ -135,6 +135,7 @@ var constraintErrors = map[string]*fault.Error{
 	"patients_medical_record_number_once": takenError(ErrMedicalRecordNumberTaken, "medicalRecordNumber"),
 	"practitioners_npi_once":              takenError(ErrNPITaken, "npi"),
 	"service_codes_code_once":             takenError(ErrServiceCodeTaken, "code"),
+	"cancellation_reasons_code_once":      takenError(ErrCancellationReasonTaken, "code"),
 	"diagnoses_code_once":                 takenError(ErrDiagnosisTaken, "code"),
 	"rates_once":                          takenError(ErrRateTaken, "startsOn"),
 }

@@ -64,6 +64,25 @@ type weekStartRow struct {
 	WeekStartsOn string
 }
 
+// payerNameRow is the name of an insurance's payer.
+type payerNameRow struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// payerNamesOf returns the query of the names of insurances' payers. OFFSET 0 makes each insurance an index look-up.
+// Indexes: the primary keys.
+func (store) payerNamesOf(ctx context.Context, insurances db.Subquery, rows *[]payerNameRow) (db.Query, error) {
+	_, organization, err := db.Tenant(ctx)
+	own := fmt.Sprintf("$%d", len(insurances.Arguments)+1)
+	return db.Into(rows, `
+		SELECT i.id, p.name FROM (SELECT DISTINCT id FROM (`+insurances.Statement+`) AS n (id)) AS k
+		CROSS JOIN LATERAL (
+			SELECT * FROM insurances t WHERE t.organization_id = `+own+` AND t.id = k.id OFFSET 0) i
+		JOIN payers p ON p.organization_id = i.organization_id AND p.id = i.payer_id`,
+		append(slices.Clone(insurances.Arguments), organization)...), err
+}
+
 // weekStartsOf returns the query of the first days of the week of insurances' payers. OFFSET 0 makes each
 // insurance an index look-up. Indexes: the primary keys.
 func (store) weekStartsOf(ctx context.Context, insurances db.Subquery, rows *[]weekStartRow) (db.Query, error) {

@@ -105,6 +105,13 @@ var defaults = []grant{
 	{permission: permission.LocationChange, roles: []Role{Admin, Scheduler}},
 
 	{
+		permission: permission.CancellationReasonRead,
+		roles:      []Role{Admin, Scheduler, Practitioner, Technician, Biller, Auditor},
+	},
+	{permission: permission.CancellationReasonCreate, roles: []Role{Admin, Scheduler}},
+	{permission: permission.CancellationReasonChange, roles: []Role{Admin, Scheduler}},
+
+	{
 		permission: permission.AuthorizationRead,
 		roles:      []Role{Admin, Scheduler, Practitioner, Biller, Auditor},
 		limited:    caseloadAndFamily,

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,10 +62,12 @@ type Display struct {
 	Renewal *string `json:"renewal,omitempty"`
 	// The name of the location.
 	Location *string `json:"location,omitempty"`
-	// The name of the payer.
+	// The name of the payer of the object, of its insurance or of its authorization.
 	Payer *string `json:"payer,omitempty"`
 	// The name of the payer of the insurance.
 	Insurance *string `json:"insurance,omitempty"`
+	// The units of the authorization that are neither used nor scheduled, at the time of the answer.
+	AvailableUnits *int `json:"availableUnits,omitempty"`
 }
 
 // Reference is a member of an answer that can be expanded.
@@ -76,9 +79,16 @@ type WantedRecords struct {
 	Bodies []uuid.UUID // the ids that are expanded
 }
 
+// RecordText is the text of a record, with what its references also show.
+type RecordText struct {
+	Text           string // "": none
+	Payer          string // of an insurance or an authorization; "": none or not known
+	AvailableUnits *int   // of an authorization
+}
+
 // FoundRecords are the texts and the bodies that the caller may see. Others are missing.
 type FoundRecords struct {
-	Texts  map[uuid.UUID]string
+	Texts  map[uuid.UUID]*RecordText
 	Bodies map[uuid.UUID]any
 }
 
@@ -247,6 +257,12 @@ func (p *referencePlan) visit(v reflect.Value, fn func(v reflect.Value, p *refer
 	}
 }
 
+// object is a struct with references in an answer.
+type object struct {
+	value reflect.Value
+	plan  *referencePlan
+}
+
 // refer fills in the texts and the expanded records of an answer, given as a pointer. It does nothing in a context
 // without [WithReferences].
 func (p *referencePlan) refer(ctx context.Context, answer reflect.Value) error {
@@ -254,7 +270,9 @@ func (p *referencePlan) refer(ctx context.Context, answer reflect.Value) error {
 	if p == nil || !ok {
 		return nil
 	}
-	wanted := p.wanted(answer, request.expand)
+	var objects []object
+	p.visit(answer, func(v reflect.Value, p *referencePlan) { objects = append(objects, object{v, p}) })
+	wanted := wantedBy(objects, request.expand)
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -262,51 +280,70 @@ func (p *referencePlan) refer(ctx context.Context, answer reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	p.visit(answer, func(v reflect.Value, p *referencePlan) {
-		var display Display
-		for _, r := range p.references {
-			r.fill(v, reflect.ValueOf(&display).Elem(), found[r.Kind], slices.Contains(request.expand, r.Name))
+	displays := make([]Display, len(objects))
+	for i, o := range objects {
+		var further Display
+		display := reflect.ValueOf(&displays[i]).Elem()
+		for _, r := range o.plan.references {
+			r.fill(o.value, display, &further, found[r.Kind])
+			if slices.Contains(request.expand, r.Name) {
+				r.expand(o.value, found[r.Kind])
+			}
 		}
-		v.FieldByIndex(p.display).Set(reflect.ValueOf(&display))
-	})
+		displays[i].Payer = cmp.Or(displays[i].Payer, further.Payer)
+		displays[i].AvailableUnits = further.AvailableUnits
+		o.value.FieldByIndex(o.plan.display).Set(reflect.ValueOf(&displays[i]))
+	}
 	return nil
 }
 
-// wanted returns the distinct ids to which an answer refers, by kind.
-func (p *referencePlan) wanted(answer reflect.Value, expand []string) map[string]WantedRecords {
-	type key struct {
-		kind string
-		id   uuid.UUID
+// wantedBy returns the distinct ids to which objects refer, by kind.
+func wantedBy(objects []object, expand []string) map[string]WantedRecords {
+	type records struct {
+		WantedRecords
+		texts, bodies map[uuid.UUID]bool
 	}
-	texts, bodies := map[key]bool{}, map[key]bool{}
-	wanted := map[string]WantedRecords{}
-	p.visit(answer, func(v reflect.Value, p *referencePlan) {
-		for _, r := range p.references {
-			for _, id := range r.ids(v) {
-				k, w := key{r.Kind, id}, wanted[r.Kind]
-				if r.display != nil && !texts[k] {
-					texts[k], w.Texts = true, append(w.Texts, id)
+	found := map[string]*records{}
+	var one [1]uuid.UUID
+	for _, o := range objects {
+		for _, r := range o.plan.references {
+			w := found[r.Kind]
+			if w == nil {
+				w = &records{texts: map[uuid.UUID]bool{}, bodies: map[uuid.UUID]bool{}}
+				found[r.Kind] = w
+			}
+			expanded := slices.Contains(expand, r.Name)
+			for _, id := range r.ids(o.value, &one) {
+				if r.display != nil && !w.texts[id] {
+					w.texts[id], w.Texts = true, append(w.Texts, id)
 				}
-				if !bodies[k] && slices.Contains(expand, r.Name) {
-					bodies[k], w.Bodies = true, append(w.Bodies, id)
+				if expanded && !w.bodies[id] {
+					w.bodies[id], w.Bodies = true, append(w.Bodies, id)
 				}
-				wanted[r.Kind] = w
 			}
 		}
-	})
+	}
+	wanted := map[string]WantedRecords{}
+	for kind, w := range found {
+		if len(w.Texts)+len(w.Bodies) > 0 {
+			wanted[kind] = w.WantedRecords
+		}
+	}
 	return wanted
 }
 
-// ids returns the ids of the reference.
-func (r reference) ids(v reflect.Value) []uuid.UUID {
+// ids returns the ids of the reference. It stores a single id in one, so that it allocates nothing.
+func (r reference) ids(v reflect.Value, one *[1]uuid.UUID) []uuid.UUID {
 	switch id := v.FieldByIndex(r.id).Addr().Interface().(type) {
 	case *uuid.UUID:
 		if *id != uuid.Nil {
-			return []uuid.UUID{*id}
+			one[0] = *id
+			return one[:]
 		}
 	case **uuid.UUID:
 		if *id != nil {
-			return []uuid.UUID{**id}
+			one[0] = **id
+			return one[:]
 		}
 	case *[]uuid.UUID:
 		return *id
@@ -322,31 +359,58 @@ func (r reference) many(v reflect.Value) bool { return v.FieldByIndex(r.id).Kind
 // noRecord is the body of a record that the caller may not read.
 var noRecord = json.RawMessage("null")
 
-func (r reference) fill(v, display reflect.Value, found FoundRecords, expand bool) {
-	ids, many := r.ids(v), r.many(v)
-	texts, bodies := make([]string, len(ids)), make([]any, len(ids))
+// fill sets the text of the reference. What the authorization or the insurance of an object also shows goes to further;
+// other references to such records, as the renewal of an authorization, show only their text.
+func (r reference) fill(v, display reflect.Value, further *Display, found FoundRecords) {
+	var one [1]uuid.UUID
+	ids := r.ids(v, &one)
+	if r.display == nil || len(ids) == 0 {
+		return
+	}
+	if r.many(v) {
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			if text := found.Texts[id]; text != nil {
+				texts[i] = text.Text
+			}
+		}
+		display.FieldByIndex(r.display).Set(reflect.ValueOf(texts))
+		return
+	}
+	text := found.Texts[ids[0]]
+	if text == nil {
+		return
+	}
+	if text.Text != "" {
+		display.FieldByIndex(r.display).Set(reflect.ValueOf(&text.Text))
+	}
+	if r.Name == r.Kind {
+		if text.Payer != "" {
+			further.Payer = &text.Payer
+		}
+		further.AvailableUnits = cmp.Or(text.AvailableUnits, further.AvailableUnits)
+	}
+}
+
+// expand sets the record of the reference.
+func (r reference) expand(v reflect.Value, found FoundRecords) {
+	var one [1]uuid.UUID
+	ids := r.ids(v, &one)
+	bodies := make([]any, len(ids))
 	for i, id := range ids {
-		texts[i], bodies[i] = found.Texts[id], noRecord
+		bodies[i] = noRecord
 		if body, ok := found.Bodies[id]; ok {
 			bodies[i] = body
 		}
 	}
+	var record any = noRecord
 	switch {
-	case r.display == nil || len(ids) == 0:
-	case many:
-		display.FieldByIndex(r.display).Set(reflect.ValueOf(texts))
-	case texts[0] != "":
-		display.FieldByIndex(r.display).Set(reflect.ValueOf(&texts[0]))
+	case r.many(v):
+		record = bodies
+	case len(bodies) > 0:
+		record = bodies[0]
 	}
-	switch {
-	case !expand:
-	case many:
-		v.FieldByIndex(r.expanded).Set(reflect.ValueOf(bodies))
-	case len(ids) == 0:
-		v.FieldByIndex(r.expanded).Set(reflect.ValueOf(noRecord))
-	default:
-		v.FieldByIndex(r.expanded).Set(reflect.ValueOf(bodies[0]))
-	}
+	v.FieldByIndex(r.expanded).Set(reflect.ValueOf(record))
 }
 
 // Redact clears the fields of a body that the caller of the context may not see; see [Handle].

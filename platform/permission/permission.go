@@ -41,6 +41,10 @@ const (
 	LocationCreate identity.Permission = "location:create"
 	LocationChange identity.Permission = "location:change"
 
+	CancellationReasonRead   identity.Permission = "cancellation-reason:read"
+	CancellationReasonCreate identity.Permission = "cancellation-reason:create"
+	CancellationReasonChange identity.Permission = "cancellation-reason:change"
+
 	AuthorizationRead    identity.Permission = "authorization:read"
 	AuthorizationCreate  identity.Permission = "authorization:create"
 	AuthorizationChange  identity.Permission = "authorization:change"

@@ -23,7 +23,7 @@ type Source struct {
 	Body   reflect.Type // the answer to reading one record
 	// Texts returns a reading of texts, in the transaction of the context. Texts that are public are not limited to a
 	// scope.
-	Texts func(ctx context.Context, ids []uuid.UUID) (db.Reading[map[uuid.UUID]string], error)
+	Texts func(ctx context.Context, ids []uuid.UUID) (db.Reading[Texts], error)
 	// Bodies reads the records as in the answer to reading one record, in a constant number of statements. It records
 	// records of patients as shown.
 	Bodies func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]any, error)
@@ -64,7 +64,7 @@ func texts(
 	ctx context.Context, caller identity.Caller, sources []Source, wanted map[string]httpx.WantedRecords,
 ) (map[string]httpx.FoundRecords, error) {
 	var queries []db.Query
-	readings := map[string]db.Reading[map[uuid.UUID]string]{}
+	readings := map[string]db.Reading[Texts]{}
 	for _, s := range sources {
 		ids := wanted[s.Kind].Texts
 		if len(ids) == 0 || !s.Public && !caller.Holds(s.Permission) {
@@ -90,24 +90,22 @@ func texts(
 	return found, nil
 }
 
-// Row is the text of a record. A text may be missing, as an authorization's number.
+// Texts are the texts of records by their ids.
+type Texts = map[uuid.UUID]*httpx.RecordText
+
+// Row is the text of a record.
 type Row struct {
 	ID   uuid.UUID
-	Text *string
+	Text string
 }
 
 // Reading returns the reading of a query that appends rows.
-func Reading(q db.Query, rows *[]Row) db.Reading[map[uuid.UUID]string] {
-	return db.Reading[map[uuid.UUID]string]{
-		Queries: []db.Query{q},
-		Value: func(context.Context) (map[uuid.UUID]string, error) {
-			found := make(map[uuid.UUID]string, len(*rows))
-			for _, r := range *rows {
-				if r.Text != nil {
-					found[r.ID] = *r.Text
-				}
-			}
-			return found, nil
-		},
-	}
+func Reading(q db.Query, rows *[]Row) db.Reading[Texts] {
+	return db.Reading[Texts]{Queries: []db.Query{q}, Value: func(context.Context) (Texts, error) {
+		found := make(Texts, len(*rows))
+		for _, r := range *rows {
+			found[r.ID] = &httpx.RecordText{Text: r.Text}
+		}
+		return found, nil
+	}}
 }

@@ -630,6 +630,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cancellation-reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List cancellation reasons
+         * @description All reasons of the organization, or the reasons of one party.
+         *
+         *     Permission: `cancellation-reason:read`.
+         */
+        get: operations["listCancellationReasons"];
+        put?: never;
+        /**
+         * Create a cancellation reason
+         * @description An entry of the organization's list of reasons for cancellations. A new organization starts with the usual reasons.
+         *
+         *     Permission: `cancellation-reason:create`.
+         */
+        post: operations["createCancellationReason"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cancellation-reasons/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a cancellation reason
+         * @description One reason of the list.
+         *
+         *     Permission: `cancellation-reason:read`.
+         */
+        get: operations["getCancellationReason"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a cancellation reason
+         * @description A merge patch: fields that are not given stay unchanged. The code cannot be changed. Earlier cancellations keep their reason and party.
+         *
+         *     Permission: `cancellation-reason:change`.
+         */
+        patch: operations["changeCancellationReason"];
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -2011,7 +2067,7 @@ export interface paths {
         };
         /**
          * Get an appointment
-         * @description Returns one appointment with its participants and the units that it holds.
+         * @description Returns one appointment with its participants and the units that it holds. A cancelled appointment or a no-show has its `missedTime`: the make-ups, and the time left to make up.
          *
          *     Permission: `appointment:read`.
          */
@@ -2129,7 +2185,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an appointment
-         * @description Releases the units that this appointment holds, and records the user, the time, the reason and whether the cancellation was late. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all of them.
+         * @description Releases the units that this appointment holds, and records the user, the time, the reason, the party and whether the cancellation was late. An appointment with `makeUpFor` can make up for it. With `scope` it also cancels the SCHEDULED appointments of its series that start later, or all of them.
          *
          *     Permission: `appointment:cancel`.
          */
@@ -2498,6 +2554,72 @@ export interface paths {
          *     Permission: `appointment:preview`.
          */
         post: operations["previewMoveBookings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/reports/cancellations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report cancellations and make-ups
+         * @description Returns the number of cancellations, of late ones and of no-shows, the missed time, and how much of it is made up, planned or left. One row for each reason, party, patient, leading practitioner or month (`groupBy`). Appointments count by their service dates, from `from` to `to`, at most 366 days. The default is the last 30 days. Appointments of a group count once, and minutes and units once for each patient. JSON, or CSV with `Accept: text/csv` or `format=csv`.
+         *
+         *     Permission: `report:read`.
+         */
+        get: operations["reportCancellations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/change-weekdays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change the weekdays of a series
+         * @description Changes the SCHEDULED appointments of the series from this one on, in one transaction: all or none. `{from, to}` moves the appointments of a weekday to another day of the same week, which begins on Monday. `{to}` books an additional appointment in each week and needs `appointment:book`. `{from}` cancels the appointments of the weekday and needs `appointment:cancel`. New ones are like this appointment. Each is checked like a booking. Appointments that were moved by hand to another weekday or time of day are kept; `occurrences` has them too.
+         *
+         *     Permission: `appointment:reschedule`.
+         */
+        post: operations["changeWeekdays"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/appointments/{id}/change-weekdays/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview a change of weekdays
+         * @description Returns the decision that `POST /appointments/{id}/change-weekdays` would make right now, for each appointment. Nothing is written or reserved.
+         *
+         *     Permission: `appointment:preview`.
+         */
+        post: operations["previewChangeWeekdays"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4125,6 +4247,15 @@ export interface components {
         AlternativeAuthorization: {
             /** Format: uuid */
             authorizationId: string;
+            /** @description The number that the payer gave the authorization. */
+            authNumber: string | null;
+            /** @description The number of units that are neither used nor scheduled. */
+            availableUnits: number;
+            /**
+             * Format: date
+             * @description The last day.
+             */
+            endDate: string;
         };
         /** @description A time at which all participants are free and that the authorizations cover. */
         AlternativeTime: {
@@ -4138,6 +4269,8 @@ export interface components {
              * @description The end.
              */
             endTime: string;
+            /** @description The first and the last names of the practitioners, in the order of the request. */
+            practitioners: string[];
         };
         /** @description The bookings that would currently be accepted instead of a refused one. Nothing is reserved: another booking may come first. */
         Alternatives: {
@@ -4185,14 +4318,24 @@ export interface components {
             status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
             /**
              * Format: date-time
-             * @description The start.
+             * @description The booked start.
              */
             startTime: string;
             /**
              * Format: date-time
-             * @description The end.
+             * @description The booked end.
              */
             endTime: string;
+            /**
+             * Format: date-time
+             * @description The actual start of the session. Null until the appointment is completed.
+             */
+            actualStartTime: string | null;
+            /**
+             * Format: date-time
+             * @description The actual end of the session. Null until the appointment is completed.
+             */
+            actualEndTime: string | null;
             /**
              * Format: date
              * @description The date of the start, in the time zone of the location or else of the organization.
@@ -4255,6 +4398,27 @@ export interface components {
             cancelReason: string | null;
             /** @description Whether the cancellation was late. */
             lateCancel: boolean;
+            /**
+             * @description The side that cancelled. Null: not given.
+             * @enum {string|null}
+             */
+            cancellationParty: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The reason of the cancellation, from the organization's list.
+             */
+            cancellationReasonId: string | null;
+            /** @description The minutes between the cancellation and the booked start; negative after the start. Null: not cancelled. */
+            noticeMinutes: number | null;
+            /**
+             * Format: uuid
+             * @description The missed appointment that this one makes up for. Null: none.
+             */
+            makeUpFor: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime: boolean;
+            /** @description The missed time of a cancelled appointment or a no-show, and its make-ups. Only a single appointment has it. */
+            missedTime?: components["schemas"]["MissedTime"];
             /**
              * Format: uuid
              * @description The user or the API key that created it.
@@ -5252,6 +5416,13 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
+            /**
+             * Format: uuid
+             * @description The cancelled appointment or no-show that this one makes up for.
+             */
+            makeUpFor?: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime?: boolean;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /** @description Whether to book only the appointments of a series that break no rule, and to report the others. */
@@ -5403,8 +5574,83 @@ export interface components {
             code?: "calendar-owner-not-found";
         };
         CancelRequest: {
-            /** @description The reason of the cancellation. */
+            /** @description A text about the cancellation. */
             reason?: string | null;
+            /**
+             * @description The side that cancels: the family, a practitioner, the practice, the payer, or none of them. The default is the party of the cancellation reason.
+             * @enum {string|null}
+             */
+            party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The reason, from the organization's list.
+             */
+            cancellationReasonId?: string | null;
+        };
+        /** @description An entry of the organization's list of reasons for cancellations. */
+        CancellationReason: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /** @description The number of changes, starting with 1. */
+            version: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            updatedAt: string;
+            /** @description The code, which cannot be changed. */
+            code: string;
+            /** @description The name of the reason. */
+            name: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. */
+            active: boolean;
+        };
+        /** @description CancellationReasonChange changes the given fields of a cancellation reason. */
+        CancellationReasonChange: {
+            /** @description The name of the reason. */
+            name?: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. */
+            active?: boolean;
+        };
+        /** @description Cancellation reason not found. */
+        CancellationReasonNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "cancellation-reason-not-found";
+        };
+        /** @description One page of a list. */
+        CancellationReasonPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["CancellationReason"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description Another cancellation reason has this code. */
+        CancellationReasonTakenProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "cancellation-reason-taken";
+            /** @description The member whose value another record has. */
+            field: string;
         };
         /** @description A cap in API responses. */
         Cap: {
@@ -5608,6 +5854,10 @@ export interface components {
             /** @description All permissions of the role after the change. */
             permissions: components["schemas"]["SetGrantInput"][];
         };
+        ChangeWeekdaysRequest: {
+            /** @description The changes of weekdays, each weekday once. */
+            weekdays: components["schemas"]["WeekdayChangeInput"][];
+        };
         /** @description A user after a change. */
         ChangedAccount: {
             /** Format: uuid */
@@ -5656,6 +5906,21 @@ export interface components {
             expiresIn: number;
             /** @description The type of the access token, which is always Bearer. */
             tokenType: string;
+        };
+        /** @description ChangedWeekdays has the appointments of a series after a change of weekdays. */
+        ChangedWeekdays: {
+            /** @description The number of appointments that do not change. */
+            kept: number;
+            /** @description The number of appointments that move. */
+            moved: number;
+            /** @description The number of new appointments. */
+            booked: number;
+            /** @description The number of cancelled appointments. */
+            cancelled: number;
+            /** @description The units of all these appointments after the change. */
+            units: number;
+            /** @description The appointments from the named one on, sorted by start. */
+            occurrences: components["schemas"]["Occurrence"][];
         };
         /** @description A number of checked items. */
         CheckedCount: {
@@ -6281,10 +6546,12 @@ export interface components {
             renewal?: string;
             /** @description The name of the location. */
             location?: string;
-            /** @description The name of the payer. */
+            /** @description The name of the payer of the object, of its insurance or of its authorization. */
             payer?: string;
             /** @description The name of the payer of the insurance. */
             insurance?: string;
+            /** @description The units of the authorization that are neither used nor scheduled, at the time of the answer. */
+            availableUnits?: number;
         };
         /** @description The organization already has a user with this e-mail address. */
         EmailTakenProblem: components["schemas"]["Problem"] & {
@@ -7956,6 +8223,82 @@ export interface components {
             /** @description Whether reminders of appointments name the practice. */
             namesPractice: boolean;
         };
+        /** @description An appointment that makes up for a missed one. */
+        MakeUp: {
+            /** Format: uuid */
+            appointmentId: string;
+            /**
+             * @description The status of the make-up.
+             * @enum {string}
+             */
+            status: "SCHEDULED" | "IN_PROGRESS" | "COMPLETED" | "CANCELLED" | "NO_SHOW";
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+        };
+        /** @description The make-ups would be longer than the missed appointment. */
+        MakeUpExceedsMissedTimeProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "make-up-exceeds-missed-time";
+            /**
+             * Format: uuid
+             * @description The missed appointment.
+             */
+            appointmentId: string;
+            /** Format: uuid */
+            patientId: string;
+            /** @description The minutes of the missed appointment. */
+            missedMinutes: number;
+            /** @description The minutes that are neither made up nor planned, without this appointment. */
+            leftMinutes: number;
+            /** @description The minutes of this appointment. */
+            minutes: number;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "make-up-exceeds-missed-time";
+        };
+        /** @description The make-ups would be longer than the missed appointment. */
+        MakeUpExceedsMissedTimeReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "make-up-exceeds-missed-time";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /**
+                 * Format: uuid
+                 * @description The missed appointment.
+                 */
+                appointmentId: string;
+                /** Format: uuid */
+                patientId: string;
+                /** @description The minutes of the missed appointment. */
+                missedMinutes: number;
+                /** @description The minutes that are neither made up nor planned, without this appointment. */
+                leftMinutes: number;
+                /** @description The minutes of this appointment. */
+                minutes: number;
+            };
+        };
         /** @description The request is malformed. */
         MalformedRequestProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -7982,6 +8325,100 @@ export interface components {
             failures: number;
             /** @description The counts of each operation. */
             operations: components["schemas"]["OperationMetrics"][];
+        };
+        /** @description MissedGroup has the sums of a group of missed appointments. */
+        MissedGroup: {
+            /**
+             * Format: uuid
+             * @description The reason, if the rows are grouped by it. Null: none was given.
+             */
+            cancellationReasonId: string | null;
+            /** @description The name of the reason. */
+            reasonName: string | null;
+            /**
+             * @description The party that cancelled, if the rows are grouped by it. Null: none was given.
+             * @enum {string|null}
+             */
+            cancellationParty: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER" | null;
+            /**
+             * Format: uuid
+             * @description The patient, if the rows are grouped by patient.
+             */
+            patientId: string | null;
+            /**
+             * Format: uuid
+             * @description The leading practitioner, if the rows are grouped by practitioner.
+             */
+            practitionerId: string | null;
+            /** @description The month, such as 2026-03, if the rows are grouped by month. */
+            month: string | null;
+            /** @description The cancelled appointments. */
+            cancellations: number;
+            /** @description The cancelled appointments whose cancellation was late. */
+            lateCancellations: number;
+            /** @description The appointments to which the patient did not come. */
+            noShows: number;
+            /** @description The booked minutes. */
+            missedMinutes: number;
+            /** @description The booked units. */
+            missedUnits: number;
+            /** @description The minutes of completed make-ups. */
+            madeUpMinutes: number;
+            /** @description The units of completed make-ups. */
+            madeUpUnits: number;
+            /** @description The minutes of open make-ups. */
+            plannedMinutes: number;
+            /** @description The units of open make-ups. */
+            plannedUnits: number;
+            /** @description The minutes that are neither made up nor planned. */
+            leftMinutes: number;
+            /** @description The units that are neither made up nor planned. */
+            leftUnits: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+            /** @description The record of `practitionerId`, with `expand=practitioner`. Null if the caller may not read it. */
+            practitioner?: components["schemas"]["Practitioner"] | null;
+        };
+        /** @description One page of a list. */
+        MissedGroupPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["MissedGroup"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
+        /** @description The time that a patient missed. */
+        MissedPatient: {
+            /** Format: uuid */
+            patientId: string;
+            /** @description The booked minutes. */
+            missedMinutes: number;
+            /** @description The booked units. */
+            missedUnits: number;
+            /** @description The minutes of completed make-ups. */
+            madeUpMinutes: number;
+            /** @description The units of completed make-ups. */
+            madeUpUnits: number;
+            /** @description The minutes of open make-ups. */
+            plannedMinutes: number;
+            /** @description The units of open make-ups. */
+            plannedUnits: number;
+            /** @description The minutes that are neither made up nor planned. */
+            leftMinutes: number;
+            /** @description The units that are neither made up nor planned. */
+            leftUnits: number;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The record of `patientId`, with `expand=patient`. Null if the caller may not read it. */
+            patient?: components["schemas"]["Patient"] | null;
+        };
+        /** @description The missed time of an appointment that did not take place. */
+        MissedTime: {
+            /** @description The missed time of each patient. */
+            patients: components["schemas"]["MissedPatient"][];
+            /** @description The appointments that make up for it, sorted by start. */
+            makeUps: components["schemas"]["MakeUp"][];
         };
         /** @description ModifierRule gives services of a payer a modifier. An empty list matches everything. */
         ModifierRule: {
@@ -8105,6 +8542,20 @@ export interface components {
         MySessions: {
             /** @description The sessions, the newest first. */
             data: components["schemas"]["MySession"][];
+        };
+        /** @description The request for a cancellation reason. */
+        NewCancellationReason: {
+            /** @description The code, in capital letters, such as PATIENT-ILL. It cannot be changed. */
+            code: string;
+            /** @description The name of the reason. */
+            name: string;
+            /**
+             * @description The usual party of cancellations with this reason.
+             * @enum {string}
+             */
+            party: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+            /** @description Whether new cancellations can have this reason. The default is true. */
+            active?: boolean | null;
         };
         /** @description The request for a diagnosis. */
         NewDiagnosis: {
@@ -8761,6 +9212,11 @@ export interface components {
             appointmentId: string | null;
             /** @description The units of all patients. In a transfer, the units of the patient whose authorization changes. */
             units: number;
+            /**
+             * @description The effect of a change of weekdays on the appointment.
+             * @enum {string}
+             */
+            action?: "KEPT" | "MOVED" | "BOOKED" | "CANCELLED";
             /** @description The rules that the occurrence breaks. If it is empty, the occurrence is accepted. */
             reasons: components["schemas"]["Reason"][];
         };
@@ -9666,6 +10122,13 @@ export interface components {
             supervisingPractitionerId?: string | null;
             /** @description The notes of the organization. */
             notes?: string | null;
+            /**
+             * Format: uuid
+             * @description The cancelled appointment or no-show that this one makes up for.
+             */
+            makeUpFor?: string | null;
+            /** @description Whether the make-ups may be longer than the missed appointment. */
+            exceedsMissedTime?: boolean;
             /** @description The recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=MO,WE;COUNT=20. The appointment is the first of the series. */
             recurrenceRule?: string | null;
             /**
@@ -9742,6 +10205,10 @@ export interface components {
              * @enum {string}
              */
             remainder?: "release" | "keep";
+        };
+        PreviewWeekdaysRequest: {
+            /** @description The changes of weekdays, each weekday once. */
+            weekdays: components["schemas"]["WeekdayChangeInput"][];
         };
         /** @description The document that describes an error (RFC 9457). The details of a fault are further members. */
         Problem: {
@@ -9923,7 +10390,7 @@ export interface components {
             field: string;
         };
         /** @description A rule that a request breaks. It is one of several, or that of a part of the request. */
-        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
+        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["MakeUpExceedsMissedTimeReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
         /** @description The balance of an authorization. */
         ReconciledAuthorization: {
             /** Format: uuid */
@@ -10618,6 +11085,11 @@ export interface components {
             appointmentId: string;
             /**
              * Format: uuid
+             * @description The service of the appointment. Only in answers of reads.
+             */
+            serviceCodeId?: string;
+            /**
+             * Format: uuid
              * @description The first of the patients.
              */
             patientId: string;
@@ -10719,6 +11191,8 @@ export interface components {
             practitioners?: (components["schemas"]["Practitioner"] | null)[];
             /** @description The record of `supervisingPractitionerId`, with `expand=supervisor`. Null if the caller may not read it. */
             supervisor?: components["schemas"]["Practitioner"] | null;
+            /** @description The record of `serviceCodeId`, with `expand=serviceCode`. Null if the caller may not read it. */
+            serviceCode?: components["schemas"]["ServiceCode"] | null;
             /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
             location?: components["schemas"]["Location"] | null;
         };
@@ -12034,6 +12508,36 @@ export interface components {
             /** @description The secret that signs the requests. Null in the response to a retry with the same Idempotency-Key, because the secret is not stored. In that case rotate the secret. */
             secret: string | null;
         };
+        /** @description WeekdayChange replaces a weekday of a series. */
+        WeekdayChangeInput: {
+            /**
+             * @description The weekday of the appointments. Without it, new ones are booked.
+             * @enum {string}
+             */
+            from?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+            /**
+             * @description The new weekday of the appointments. Without it, they are cancelled.
+             * @enum {string}
+             */
+            to?: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
+        };
+        /** @description The result of a preview. */
+        WeekdaysPreview: {
+            /** @description Whether all appointments break no rule. */
+            changeable: boolean;
+            /** @description The number of appointments that do not change. */
+            kept: number;
+            /** @description The number of appointments that move. */
+            moved: number;
+            /** @description The number of new appointments. */
+            booked: number;
+            /** @description The number of cancelled appointments. */
+            cancelled: number;
+            /** @description The units of all these appointments after the change. */
+            units: number;
+            /** @description The appointments from the named one on, sorted by start. */
+            occurrences: components["schemas"]["Occurrence"][];
+        };
         /** @description The hours on one day of the week, from the first to the last date of validity. */
         WeeklyHours: {
             /**
@@ -12132,9 +12636,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `email-taken`: The organization already has a user with this e-mail address.
+         *     - `last-administrator`: This is the last administrator of the organization.
          */
         Conflict10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `email-taken`: The organization already has a user with this e-mail address.
+         */
+        Conflict11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12149,7 +12668,7 @@ export interface components {
          *
          *     - `addresses-not-configured`: The public addresses of this server and its frontend are not configured.
          */
-        Conflict11: {
+        Conflict12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12166,7 +12685,7 @@ export interface components {
          *     - `reservation-belongs-to-appointment`: The reservation belongs to an appointment and can only be settled through it.
          *     - `reservation-closed`: The reservation no longer holds any units.
          */
-        Conflict12: {
+        Conflict13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12181,7 +12700,7 @@ export interface components {
          *
          *     - `bulk-refused`: Some of the operations were refused, so none took effect.
          */
-        Conflict13: {
+        Conflict14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12200,20 +12719,21 @@ export interface components {
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
-        Conflict14: {
+        Conflict15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -12223,7 +12743,7 @@ export interface components {
          *     - `start-too-early`: It is too early to start the appointment.
          *     - `start-too-late`: The appointment is over, so it cannot be started now.
          */
-        Conflict15: {
+        Conflict16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12238,7 +12758,7 @@ export interface components {
          *
          *     - `appointment-transition`: The appointment's status does not allow that.
          */
-        Conflict16: {
+        Conflict17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12257,26 +12777,11 @@ export interface components {
          *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `insufficient-units`: The authorization does not have enough units available.
+         *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
-         */
-        Conflict17: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `appointment-transition`: The appointment's status does not allow that.
-         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict18: {
             headers: {
@@ -12285,14 +12790,14 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
             };
         };
         /**
          * @description Conflict.
          *
-         *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
          *     - `appointment-transition`: The appointment's status does not allow that.
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
          */
         Conflict19: {
             headers: {
@@ -12301,7 +12806,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -12322,6 +12827,22 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `appointment-not-begun`: The appointment has not begun, so it cannot be a no-show yet.
+         *     - `appointment-transition`: The appointment's status does not allow that.
+         */
+        Conflict20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotBegunProblem"] | components["schemas"]["AppointmentTransitionProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `session-exported`: The session was billed to the payer and can no longer be changed.
@@ -12330,7 +12851,7 @@ export interface components {
          *     - `session-unconfirmed`: The session's times differ considerably from the booked times.
          *     - `session-voided`: The session was voided.
          */
-        Conflict20: {
+        Conflict21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12346,7 +12867,7 @@ export interface components {
          *     - `service-dates-change`: Appointments start on another date in the new time zone.
          *     - `service-dates-refused`: Some appointments cannot have their new service date, so no date has changed.
          */
-        Conflict21: {
+        Conflict22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12359,9 +12880,24 @@ export interface components {
         /**
          * @description Conflict.
          *
+         *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
+         */
+        Conflict23: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SeriesRefusedProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
          *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
          */
-        Conflict22: {
+        Conflict24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12376,7 +12912,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict23: {
+        Conflict25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12392,7 +12928,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict24: {
+        Conflict26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12450,9 +12986,24 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `second-factor-on`: You already have a second factor.
+         *     - `cancellation-reason-taken`: Another cancellation reason has this code.
          */
         Conflict6: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CancellationReasonTakenProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `second-factor-on`: You already have a second factor.
+         */
+        Conflict7: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12467,7 +13018,7 @@ export interface components {
          *
          *     - `second-factor-not-begun`: No second factor is being set up, or the setup was started more than 15 minutes ago.
          */
-        Conflict7: {
+        Conflict8: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12483,21 +13034,6 @@ export interface components {
          *     - `user-is-patient`: This user is already linked to another patient as SELF.
          *     - `user-not-family`: The user does not have the role PATIENT.
          */
-        Conflict8: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
-            };
-        };
-        /**
-         * @description Conflict.
-         *
-         *     - `last-administrator`: This is the last administrator of the organization.
-         */
         Conflict9: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -12505,7 +13041,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["LastAdministratorProblem"];
+                "application/problem+json": components["schemas"]["UserIsPatientProblem"] | components["schemas"]["UserNotFamilyProblem"];
             };
         };
         /**
@@ -12857,9 +13393,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `user-not-found`: User not found.
+         *     - `cancellation-reason-not-found`: Cancellation reason not found.
          */
         NotFound10: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CancellationReasonNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `user-not-found`: User not found.
+         */
+        NotFound11: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12874,7 +13425,7 @@ export interface components {
          *
          *     - `sign-in-not-found`: Session not found, or it has ended.
          */
-        NotFound11: {
+        NotFound12: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12890,7 +13441,7 @@ export interface components {
          *     - `sign-in-not-found`: Session not found, or it has ended.
          *     - `user-not-found`: User not found.
          */
-        NotFound12: {
+        NotFound13: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12905,7 +13456,7 @@ export interface components {
          *
          *     - `no-second-factor`: No second factor is set up.
          */
-        NotFound13: {
+        NotFound14: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12920,7 +13471,7 @@ export interface components {
          *
          *     - `caseload-owner-not-found`: Practitioner not found.
          */
-        NotFound14: {
+        NotFound15: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12935,7 +13486,7 @@ export interface components {
          *
          *     - `assignment-not-found`: The patient is not on this caseload.
          */
-        NotFound15: {
+        NotFound16: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12950,7 +13501,7 @@ export interface components {
          *
          *     - `guardianship-not-found`: This user has no access to this patient's records as a patient or guardian.
          */
-        NotFound16: {
+        NotFound17: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12965,7 +13516,7 @@ export interface components {
          *
          *     - `invitation-not-found`: Invitation not found, or no longer valid.
          */
-        NotFound17: {
+        NotFound18: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12980,21 +13531,6 @@ export interface components {
          *
          *     - `role-not-found`: Role not found, or its permissions cannot be changed.
          */
-        NotFound18: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `api-key-not-found`: API key not found.
-         */
         NotFound19: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -13002,7 +13538,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+                "application/problem+json": components["schemas"]["RoleNotFoundProblem"];
             };
         };
         /**
@@ -13023,9 +13559,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `no-identity-provider`: No identity provider is set up here.
+         *     - `api-key-not-found`: API key not found.
          */
         NotFound20: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ApiKeyNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `no-identity-provider`: No identity provider is set up here.
+         */
+        NotFound21: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13040,7 +13591,7 @@ export interface components {
          *
          *     - `link-request-not-found`: Link request not found, or expired.
          */
-        NotFound21: {
+        NotFound22: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13056,7 +13607,7 @@ export interface components {
          *     - `provider-link-not-found`: This user's account is not linked to the identity provider.
          *     - `user-not-found`: User not found.
          */
-        NotFound22: {
+        NotFound23: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13071,7 +13622,7 @@ export interface components {
          *
          *     - `authorization-not-found`: Authorization not found.
          */
-        NotFound23: {
+        NotFound24: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13087,7 +13638,7 @@ export interface components {
          *     - `authorization-not-found`: Authorization not found.
          *     - `reservation-not-found`: Reservation not found on this authorization.
          */
-        NotFound24: {
+        NotFound25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13102,7 +13653,7 @@ export interface components {
          *
          *     - `appointment-not-found`: Appointment not found.
          */
-        NotFound25: {
+        NotFound26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13117,7 +13668,7 @@ export interface components {
          *
          *     - `session-not-found`: Session not found.
          */
-        NotFound26: {
+        NotFound27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13132,7 +13683,7 @@ export interface components {
          *
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound27: {
+        NotFound28: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13148,21 +13699,6 @@ export interface components {
          *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
-        NotFound28: {
-            headers: {
-                /** @description The id of this request, for support questions. */
-                "X-Request-Id"?: string;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
-            };
-        };
-        /**
-         * @description Not Found.
-         *
-         *     - `calendar-owner-not-found`: Practitioner or patient not found.
-         */
         NotFound29: {
             headers: {
                 /** @description The id of this request, for support questions. */
@@ -13170,7 +13706,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
             };
         };
         /**
@@ -13191,9 +13727,24 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `calendar-feed-not-found`: Calendar feed not found.
+         *     - `calendar-owner-not-found`: Practitioner or patient not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["CalendarOwnerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-feed-not-found`: Calendar feed not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13208,7 +13759,7 @@ export interface components {
          *
          *     - `export-not-found`: Export not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13223,7 +13774,7 @@ export interface components {
          *
          *     - `claim-not-found`: Claim not found.
          */
-        NotFound32: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13238,7 +13789,7 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound33: {
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13254,7 +13805,7 @@ export interface components {
          *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound34: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13269,7 +13820,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound35: {
+        NotFound36: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13284,7 +13835,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound36: {
+        NotFound37: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13879,6 +14430,11 @@ export type BulkResult = components['schemas']['BulkResult'];
 export type CalendarFeedNotFoundProblem = components['schemas']['CalendarFeedNotFoundProblem'];
 export type CalendarOwnerNotFoundProblem = components['schemas']['CalendarOwnerNotFoundProblem'];
 export type CancelRequest = components['schemas']['CancelRequest'];
+export type CancellationReason = components['schemas']['CancellationReason'];
+export type CancellationReasonChange = components['schemas']['CancellationReasonChange'];
+export type CancellationReasonNotFoundProblem = components['schemas']['CancellationReasonNotFoundProblem'];
+export type CancellationReasonPage = components['schemas']['CancellationReasonPage'];
+export type CancellationReasonTakenProblem = components['schemas']['CancellationReasonTakenProblem'];
 export type Cap = components['schemas']['Cap'];
 export type CapExceededProblem = components['schemas']['CapExceededProblem'];
 export type CapExceededReason = components['schemas']['CapExceededReason'];
@@ -13888,8 +14444,10 @@ export type CaseloadOwnerNotFoundProblem = components['schemas']['CaseloadOwnerN
 export type ChangeAppointmentRequest = components['schemas']['ChangeAppointmentRequest'];
 export type ChangeAuthorizationRequest = components['schemas']['ChangeAuthorizationRequest'];
 export type ChangeSetRequest = components['schemas']['ChangeSetRequest'];
+export type ChangeWeekdaysRequest = components['schemas']['ChangeWeekdaysRequest'];
 export type ChangedAccount = components['schemas']['ChangedAccount'];
 export type ChangedPassword = components['schemas']['ChangedPassword'];
+export type ChangedWeekdays = components['schemas']['ChangedWeekdays'];
 export type CheckedCount = components['schemas']['CheckedCount'];
 export type Claim = components['schemas']['Claim'];
 export type ClaimNotFoundProblem = components['schemas']['ClaimNotFoundProblem'];
@@ -14023,9 +14581,16 @@ export type MailPreferences = components['schemas']['MailPreferences'];
 export type MailPreferencesChange = components['schemas']['MailPreferencesChange'];
 export type MailSettings = components['schemas']['MailSettings'];
 export type MailSettingsChange = components['schemas']['MailSettingsChange'];
+export type MakeUp = components['schemas']['MakeUp'];
+export type MakeUpExceedsMissedTimeProblem = components['schemas']['MakeUpExceedsMissedTimeProblem'];
+export type MakeUpExceedsMissedTimeReason = components['schemas']['MakeUpExceedsMissedTimeReason'];
 export type MalformedRequestProblem = components['schemas']['MalformedRequestProblem'];
 export type MedicalRecordNumberTakenProblem = components['schemas']['MedicalRecordNumberTakenProblem'];
 export type MetricsSnapshot = components['schemas']['MetricsSnapshot'];
+export type MissedGroup = components['schemas']['MissedGroup'];
+export type MissedGroupPage = components['schemas']['MissedGroupPage'];
+export type MissedPatient = components['schemas']['MissedPatient'];
+export type MissedTime = components['schemas']['MissedTime'];
 export type ModifierRule = components['schemas']['ModifierRule'];
 export type ModifierRuleInput = components['schemas']['ModifierRuleInput'];
 export type ModifierRuleSet = components['schemas']['ModifierRuleSet'];
@@ -14035,6 +14600,7 @@ export type MoveRefusedProblem = components['schemas']['MoveRefusedProblem'];
 export type Moved = components['schemas']['Moved'];
 export type MySession = components['schemas']['MySession'];
 export type MySessions = components['schemas']['MySessions'];
+export type NewCancellationReason = components['schemas']['NewCancellationReason'];
 export type NewDiagnosis = components['schemas']['NewDiagnosis'];
 export type NewFeed = components['schemas']['NewFeed'];
 export type NewInsurance = components['schemas']['NewInsurance'];
@@ -14123,6 +14689,7 @@ export type PreviewAppointmentRequest = components['schemas']['PreviewAppointmen
 export type PreviewCorrectionRequest = components['schemas']['PreviewCorrectionRequest'];
 export type PreviewMoveRequest = components['schemas']['PreviewMoveRequest'];
 export type PreviewRequest = components['schemas']['PreviewRequest'];
+export type PreviewWeekdaysRequest = components['schemas']['PreviewWeekdaysRequest'];
 export type Problem = components['schemas']['Problem'];
 export type Provider = components['schemas']['Provider'];
 export type ProviderChange = components['schemas']['ProviderChange'];
@@ -14267,6 +14834,8 @@ export type WebhookChange = components['schemas']['WebhookChange'];
 export type WebhookNotFoundProblem = components['schemas']['WebhookNotFoundProblem'];
 export type WebhookPage = components['schemas']['WebhookPage'];
 export type WebhookWithSecret = components['schemas']['WebhookWithSecret'];
+export type WeekdayChangeInput = components['schemas']['WeekdayChangeInput'];
+export type WeekdaysPreview = components['schemas']['WeekdaysPreview'];
 export type WeeklyHours = components['schemas']['WeeklyHours'];
 export type WeeklyHoursInput = components['schemas']['WeeklyHoursInput'];
 export type WriteNoteRequest = components['schemas']['WriteNoteRequest'];
@@ -14289,6 +14858,8 @@ export type ResponseConflict21 = components['responses']['Conflict21'];
 export type ResponseConflict22 = components['responses']['Conflict22'];
 export type ResponseConflict23 = components['responses']['Conflict23'];
 export type ResponseConflict24 = components['responses']['Conflict24'];
+export type ResponseConflict25 = components['responses']['Conflict25'];
+export type ResponseConflict26 = components['responses']['Conflict26'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -14345,6 +14916,7 @@ export type ResponseNotFound33 = components['responses']['NotFound33'];
 export type ResponseNotFound34 = components['responses']['NotFound34'];
 export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound36 = components['responses']['NotFound36'];
+export type ResponseNotFound37 = components['responses']['NotFound37'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -14537,7 +15109,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict21"];
+            409: components["responses"]["Conflict22"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -15985,7 +16557,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -16027,7 +16599,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000030
+                 * @example 019caed9-4300-7000-8000-000000000031
                  */
                 id: string;
             };
@@ -16164,7 +16736,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -16206,7 +16778,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000032
+                 * @example 019caed9-4300-7000-8000-000000000033
                  */
                 id: string;
             };
@@ -16317,6 +16889,182 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listCancellationReasons: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "createdAt" | "-createdAt" | "code" | "-code";
+                /** @description The usual party of the reasons. */
+                party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReasonPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCancellationReason"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict6"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound10"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeCancellationReason: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
+                "If-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-000000000030
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["CancellationReasonChange"];
+                "application/json": components["schemas"]["CancellationReasonChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The version of the record, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancellationReason"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound10"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -16406,7 +17154,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -16613,7 +17361,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000370
+                 * @example 019caed9-4300-7000-8000-0000000003ce
                  */
                 id: string;
             };
@@ -16633,7 +17381,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden6"];
-            404: components["responses"]["NotFound11"];
+            404: components["responses"]["NotFound12"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16648,7 +17396,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037d
+                 * @example 019caed9-4300-7000-8000-0000000003db
                  */
                 id: string;
             };
@@ -16670,7 +17418,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden7"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16685,12 +17433,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037d
+                 * @example 019caed9-4300-7000-8000-0000000003db
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037e
+                 * @example 019caed9-4300-7000-8000-0000000003dc
                  */
                 sessionId: string;
             };
@@ -16710,7 +17458,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound12"];
+            404: components["responses"]["NotFound13"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -16879,7 +17627,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000037a
+                 * @example 019caed9-4300-7000-8000-0000000003d8
                  */
                 id: string;
             };
@@ -17053,7 +17801,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict6"];
+            409: components["responses"]["Conflict7"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -17103,7 +17851,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden10"];
-            409: components["responses"]["Conflict7"];
+            409: components["responses"]["Conflict8"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             /**
@@ -17153,7 +17901,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden11"];
-            404: components["responses"]["NotFound13"];
+            404: components["responses"]["NotFound14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -17296,7 +18044,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17342,7 +18090,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound14"];
+            404: components["responses"]["NotFound15"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17383,7 +18131,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound15"];
+            404: components["responses"]["NotFound16"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17423,7 +18171,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17469,8 +18217,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict8"];
+            404: components["responses"]["NotFound11"];
+            409: components["responses"]["Conflict9"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -17511,7 +18259,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound16"];
+            404: components["responses"]["NotFound17"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17598,7 +18346,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -17645,7 +18393,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden13"];
-            404: components["responses"]["NotFound10"];
+            404: components["responses"]["NotFound11"];
             /**
              * @description Conflict.
              *
@@ -17727,8 +18475,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound10"];
-            409: components["responses"]["Conflict9"];
+            404: components["responses"]["NotFound11"];
+            409: components["responses"]["Conflict10"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -17874,7 +18622,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound17"];
+            404: components["responses"]["NotFound18"];
             /**
              * @description Conflict.
              *
@@ -17946,7 +18694,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvitationNotFoundProblem"];
                 };
             };
-            409: components["responses"]["Conflict10"];
+            409: components["responses"]["Conflict11"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18022,7 +18770,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18076,7 +18824,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound18"];
+            404: components["responses"]["NotFound19"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18186,7 +18934,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035c
+                 * @example 019caed9-4300-7000-8000-0000000003ba
                  */
                 id: string;
             };
@@ -18208,7 +18956,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18223,7 +18971,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035c
+                 * @example 019caed9-4300-7000-8000-0000000003ba
                  */
                 id: string;
             };
@@ -18243,7 +18991,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound19"];
+            404: components["responses"]["NotFound20"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18281,7 +19029,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18408,7 +19156,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             413: components["responses"]["RequestEntityTooLarge"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalServerError"];
@@ -18447,7 +19195,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict11"];
+            409: components["responses"]["Conflict12"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -18481,7 +19229,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound20"];
+            404: components["responses"]["NotFound21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -18535,7 +19283,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000360
+                 * @example 019caed9-4300-7000-8000-0000000003be
                  */
                 id: string;
             };
@@ -18575,7 +19323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["BeyondOwnPermissionsProblem"] | components["schemas"]["EmergencyReadOnlyProblem"] | components["schemas"]["ForbiddenProblem"] | components["schemas"]["LinkNeedsAnotherProblem"] | components["schemas"]["SecondFactorMissingProblem"];
                 };
             };
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -18590,7 +19338,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000364
+                 * @example 019caed9-4300-7000-8000-0000000003c2
                  */
                 id: string;
             };
@@ -18610,7 +19358,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound21"];
+            404: components["responses"]["NotFound22"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18645,7 +19393,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound22"];
+            404: components["responses"]["NotFound23"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18761,7 +19509,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18785,7 +19533,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             /**
              * @description Unprocessable Entity.
@@ -18817,7 +19565,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004e
+                 * @example 019caed9-4300-7000-8000-00000000004f
                  */
                 id: string;
             };
@@ -18837,7 +19585,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -18871,7 +19619,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18900,7 +19648,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -18940,7 +19688,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -18962,7 +19710,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -18980,7 +19728,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19008,7 +19756,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -19046,7 +19794,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19074,8 +19822,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
-            409: components["responses"]["Conflict12"];
+            404: components["responses"]["NotFound25"];
+            409: components["responses"]["Conflict13"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19094,7 +19842,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19122,7 +19870,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound24"];
+            404: components["responses"]["NotFound25"];
             /**
              * @description Conflict.
              *
@@ -19163,7 +19911,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19189,7 +19937,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -19219,7 +19967,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19243,7 +19991,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19268,7 +20016,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000033
+                 * @example 019caed9-4300-7000-8000-000000000034
                  */
                 id: string;
             };
@@ -19292,7 +20040,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19332,7 +20080,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            409: components["responses"]["Conflict13"];
+            409: components["responses"]["Conflict14"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19610,7 +20358,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000352.under-used
+                 * @example 019caed9-4300-7000-8000-0000000003b0.under-used
                  */
                 id: string;
             };
@@ -19764,6 +20512,7 @@ export interface operations {
              *     - `cap-exceeded`: The booking would exceed a cap of the authorization.
              *     - `credential-missing`: The practitioner has none of the credentials that the service requires.
              *     - `insufficient-units`: The authorization does not have enough units available.
+             *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
              *     - `practitioner-inactive`: The practitioner is not active.
@@ -19777,7 +20526,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -19801,7 +20550,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -19825,7 +20574,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -19846,7 +20595,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -19875,8 +20624,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict14"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict15"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -19896,7 +20645,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -19926,8 +20675,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict15"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict16"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19946,7 +20695,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -19976,8 +20725,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict16"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict17"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -19996,7 +20745,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -20026,8 +20775,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict17"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict18"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20046,7 +20795,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000000b0
+                 * @example 019caed9-4300-7000-8000-0000000000b1
                  */
                 id: string;
             };
@@ -20074,7 +20823,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             /**
              * @description Conflict.
              *
@@ -20128,7 +20877,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000051
+                 * @example 019caed9-4300-7000-8000-000000000052
                  */
                 id: string;
             };
@@ -20158,8 +20907,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict18"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict19"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20178,7 +20927,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000001e3
+                 * @example 019caed9-4300-7000-8000-0000000001fc
                  */
                 id: string;
             };
@@ -20208,8 +20957,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound25"];
-            409: components["responses"]["Conflict19"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict20"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20253,7 +21002,7 @@ export interface operations {
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20291,7 +21040,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -20300,7 +21049,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20324,7 +21073,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20342,7 +21091,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20374,7 +21123,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -20455,7 +21204,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20479,7 +21228,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20499,7 +21248,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20529,7 +21278,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20569,7 +21318,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20591,7 +21340,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20611,7 +21360,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20643,7 +21392,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden14"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20727,7 +21476,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000232
+                 * @example 019caed9-4300-7000-8000-00000000024b
                  */
                 id: string;
             };
@@ -20755,8 +21504,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict20"];
+            404: components["responses"]["NotFound27"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -20770,7 +21519,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "supervisor")[];
+                expand?: ("authorization" | "location" | "patient" | "practitioner" | "practitioners" | "serviceCode" | "supervisor")[];
             };
             header?: {
                 /** @description The `ETag` of the version to change. If the record has changed since, the answer is 412. */
@@ -20781,7 +21530,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20807,8 +21556,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden16"];
-            404: components["responses"]["NotFound26"];
-            409: components["responses"]["Conflict20"];
+            404: components["responses"]["NotFound27"];
+            409: components["responses"]["Conflict21"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -20830,7 +21579,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20858,7 +21607,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden15"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             /**
              * @description Conflict.
              *
@@ -20907,7 +21656,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000153
+                 * @example 019caed9-4300-7000-8000-000000000154
                  */
                 id: string;
             };
@@ -20929,7 +21678,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound26"];
+            404: components["responses"]["NotFound27"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -20967,7 +21716,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound25"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -20986,7 +21735,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21012,7 +21761,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21031,7 +21780,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21059,7 +21808,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
             /**
              * @description Conflict.
              *
@@ -21090,7 +21839,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000004f
+                 * @example 019caed9-4300-7000-8000-000000000050
                  */
                 id: string;
             };
@@ -21116,7 +21865,162 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound23"];
+            404: components["responses"]["NotFound24"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    reportCancellations: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The format: `csv` for CSV (RFC 4180), like `Accept: text/csv`. The columns are the members of an item, and null is an empty cell. A text that a spreadsheet would read as a formula is prefixed with an apostrophe. Without `limit` there are up to 10,000 rows. If there are more, the header `Next-Cursor` has the cursor. */
+                format?: "json" | "csv";
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                /** @description The property by which the rows are grouped. The default is the reason. */
+                groupBy?: "reason" | "party" | "patient" | "practitioner" | "month";
+                patientId?: string;
+                /** @description The leading practitioner. */
+                practitionerId?: string;
+                /** @description The reason of the cancellations. */
+                cancellationReasonId?: string;
+                /** @description The party that cancelled. */
+                party?: "FAMILY" | "STAFF" | "CLINIC" | "PAYER" | "OTHER";
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("patient" | "practitioner")[];
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
+                    /** @description CSV only: the `nextCursor`, if there are more rows. */
+                    "Next-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MissedGroupPage"];
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    changeWeekdays: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000032d
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeWeekdaysRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedWeekdays"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound26"];
+            409: components["responses"]["Conflict23"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    previewChangeWeekdays: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-00000000032d
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewWeekdaysRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WeekdaysPreview"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21138,7 +22042,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21162,7 +22066,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21180,7 +22084,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21208,7 +22112,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound27"];
+            404: components["responses"]["NotFound28"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -21239,7 +22143,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21261,7 +22165,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21279,7 +22183,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f6
+                 * @example 019caed9-4300-7000-8000-00000000030f
                  */
                 id: string;
             };
@@ -21303,7 +22207,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21345,7 +22249,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -21395,7 +22299,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000034e
+                 * @example 019caed9-4300-7000-8000-0000000003ac
                  */
                 id: string;
             };
@@ -21415,7 +22319,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21459,7 +22363,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21667,7 +22571,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21689,7 +22593,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21709,7 +22613,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21733,7 +22637,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21751,7 +22655,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21779,7 +22683,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             /**
              * @description Conflict.
              *
@@ -21811,7 +22715,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f3
+                 * @example 019caed9-4300-7000-8000-00000000030c
                  */
                 id: string;
             };
@@ -21837,7 +22741,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -21853,7 +22757,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21888,7 +22792,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21903,7 +22807,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21938,7 +22842,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -21953,7 +22857,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000002f2
+                 * @example 019caed9-4300-7000-8000-00000000030b
                  */
                 id: string;
             };
@@ -21988,7 +22892,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22105,7 +23009,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict22"];
+            409: components["responses"]["Conflict24"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -22121,7 +23025,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22145,7 +23049,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22163,7 +23067,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22183,7 +23087,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -22202,7 +23106,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22231,7 +23135,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -22253,7 +23157,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000359
+                 * @example 019caed9-4300-7000-8000-0000000003b7
                  */
                 id: string;
             };
@@ -22279,7 +23183,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -22295,7 +23199,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -22317,7 +23221,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -22339,7 +23243,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -22361,7 +23265,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22379,7 +23283,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-00000000035a
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
                 /**
@@ -22408,7 +23312,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22874,7 +23778,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -22896,7 +23800,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound35"];
+            404: components["responses"]["NotFound36"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22914,7 +23818,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -22938,8 +23842,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict23"];
+            404: components["responses"]["NotFound36"];
+            409: components["responses"]["Conflict25"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22957,7 +23861,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000351
+                 * @example 019caed9-4300-7000-8000-0000000003af
                  */
                 id: string;
             };
@@ -22985,8 +23889,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden18"];
-            404: components["responses"]["NotFound35"];
-            409: components["responses"]["Conflict24"];
+            404: components["responses"]["NotFound36"];
+            409: components["responses"]["Conflict26"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23087,7 +23991,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-000000000356
+                 * @example 019caed9-4300-7000-8000-0000000003b4
                  */
                 id: string;
             };
@@ -23109,7 +24013,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound36"];
+            404: components["responses"]["NotFound37"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];

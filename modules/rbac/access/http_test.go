@@ -73,7 +73,8 @@ func TestSigningInThroughHTTP(t *testing.T) {
 		"id": u.ID.String(), "email": "ada@example.test", "name": "Test User", "organizationId": d.Organization.String(),
 		"roles": []any{"TECHNICIAN"}, "enrolOnly": false,
 		"permissions": []any{
-			"organization:read", "patient:read", "practitioner:read", "service-code:read", "location:read", "authorization:read",
+			"organization:read", "patient:read", "practitioner:read", "service-code:read", "location:read",
+			"cancellation-reason:read", "authorization:read",
 			"appointment:read", "appointment:start", "appointment:complete", "appointment:no-show", "appointment:read-notes",
 			"availability:read", "calendar:manage", "session:read", "session:change", "session:read-narrative",
 			"session:correct", "session:void",
