@@ -39,6 +39,7 @@ func (s *Server) mountContract() {
 		s.echo.Add(method, pathContract, document)
 	}
 	s.mountErrorPages()
+	s.mountChangelog()
 	if s.options.HTTP.Docs {
 		s.mountDocs()
 	}

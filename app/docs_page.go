@@ -54,6 +54,7 @@ const docsBar = `
   <a href="` + pathGuides + `events">Live events</a>
   <a href="` + pathGuides + `webhooks">Webhooks</a>
   <a href="` + pathGuides + `roles">Roles</a>
+  <a href="` + pathGuides + `changelog">Changelog</a>
 </header>
 <div id="omni-demo" class="omni-demo" hidden>Demo practice. Sign in as</div>`
 
@@ -147,7 +148,11 @@ var guides = sync.OnceValue(func() []guide.Page {
 	if err != nil {
 		panic("app: the embedded guides cannot be rendered: " + err.Error())
 	}
-	return pages
+	changes, err := changelogPage()
+	if err != nil {
+		panic("app: the changelog cannot be rendered: " + err.Error())
+	}
+	return append(pages, changes)
 })
 
 var guideTemplate = sync.OnceValue(func() *template.Template {

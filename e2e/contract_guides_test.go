@@ -25,7 +25,7 @@ func TestEveryLinkOfTheGuidesWorks(t *testing.T) {
 		pages[path] = content
 		return content
 	}
-	for _, name := range []string{"start", "conventions", "errors", "events", "webhooks", "roles", "permissions", "sessions"} {
+	for _, name := range []string{"start", "conventions", "errors", "events", "webhooks", "roles", "permissions", "sessions", "changelog"} {
 		path := "/api/docs/guides/" + name
 		content, response := page(t, c.URL+path)
 		require.Equal(t, http.StatusOK, response.StatusCode, path)

@@ -140,6 +140,9 @@ func (b *builder) operation(o Operation) Object {
 	if o.Permission == httpx.Public {
 		operation.Set("security", []Object{})
 	}
+	if o.IsDeprecated() {
+		operation.Set("deprecated", true)
+	}
 	if parameters := b.parameters(o); len(parameters) > 0 {
 		operation.Set("parameters", parameters)
 	}

@@ -7922,6 +7922,8 @@ export interface components {
              * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
+            /** @description The version of the API for requests that choose none, such as `2027-01-15`. It is null for the default. */
+            apiVersion: string | null;
         };
         /** @description One page of a list. */
         KeyPage: {
@@ -8693,6 +8695,8 @@ export interface components {
              * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
+            /** @description The version of the API for requests that choose none, such as `2027-01-15`. It is null for the default. */
+            apiVersion: string | null;
             /** @description The text of the key. It is null if the request is repeated with its Idempotency-Key, because it is not stored. */
             key: string | null;
         };
@@ -8708,6 +8712,8 @@ export interface components {
             expiresAt?: string | null;
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
+            /** @description The version of the API for requests that choose none with the header `API-Version`. The default is the oldest version. */
+            apiVersion?: string | null;
         };
         /** @description The request for a location. */
         NewLocation: {
