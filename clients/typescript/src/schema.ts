@@ -10413,10 +10413,6 @@ export interface components {
             unitsWithoutSession: number;
             /** @description Whether every consumed unit is accounted for. */
             agrees: boolean;
-            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
-            display?: components["schemas"]["Display"];
-            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
-            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description Reconciliation compares the ledger with the lines of a period. */
         Reconciliation: {
@@ -22436,8 +22432,6 @@ export interface operations {
                 to: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
-                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: "authorization"[];
             };
             header?: never;
             path?: never;
