@@ -19,7 +19,7 @@ type Version struct {
 }
 
 // Unlisted returns the changes from the released to the current document whose operation no entry names. The
-// entries are those of versions after the released one. A change outside of operations needs an entry without
+// entries belong to versions after the released one. A change outside of operations needs an entry without
 // operations.
 func Unlisted(released, current []byte, versions []Version, last string) ([]string, error) {
 	listed := map[string]bool{}
