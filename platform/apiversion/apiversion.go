@@ -43,18 +43,21 @@ var Versions = sync.OnceValue(func() []Version {
 // Changelog returns the changelog as JSON.
 func Changelog() []byte { return changelog }
 
-// Known returns the names of all versions, the newest first.
-func Known() []string {
+// known are the names of all versions, the newest first. Every request reads them.
+var known = sync.OnceValue(func() []string {
 	names := make([]string, 0, len(Versions()))
 	for _, v := range Versions() {
 		names = append(names, v.Version)
 	}
 	return names
-}
+})
+
+// Known returns the names of all versions, the newest first.
+func Known() []string { return slices.Clone(known()) }
 
 // IsKnown reports whether there is a version with the name.
-func IsKnown(name string) bool { return slices.Contains(Known(), name) }
+func IsKnown(name string) bool { return slices.Contains(known(), name) }
 
 // Default returns the version for clients that choose none: the oldest one, so that a new version changes
-// nothing for them.
-func Default() string { return Known()[len(Known())-1] }
+// nothing for them. It does not allocate.
+func Default() string { return known()[len(known())-1] }

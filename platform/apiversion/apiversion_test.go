@@ -29,3 +29,11 @@ func TestVersionsAreDatesFromTheNewestToTheOldest(t *testing.T) {
 	require.True(t, apiversion.IsKnown(known[0]))
 	require.False(t, apiversion.IsKnown("2000-01-01"))
 }
+
+func TestTheDefaultIsReadWithoutAllocations(t *testing.T) {
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if !apiversion.IsKnown(apiversion.Default()) {
+			t.Error("the default is a known version")
+		}
+	}))
+}
