@@ -134,8 +134,12 @@ func TestWeekdaysChangeForAllAppointmentsOrNone(t *testing.T) {
 	require.Equal(t, false, preview.Body["changeable"])
 
 	for _, invalid := range []harness.Body{
-		{}, {"weekdays": []any{}}, {"weekdays": []any{harness.Body{}}}, weekdays("MO>MO"), weekdays("MO>TU", "MO>WE"),
-		weekdays("MO>TU", "WE>TU"), {"weekdays": []any{harness.Body{"from": "MO"}}},
+		{},
+		{"weekdays": []any{}},
+		{"weekdays": []any{harness.Body{}}},
+		weekdays("MO>MO"), weekdays("MO>TU", "MO>WE"),
+		weekdays("MO>TU", "WE>TU"),
+		{"weekdays": []any{harness.Body{"from": "MO"}}},
 	} {
 		c.Admin().Post(t, at+"/change-weekdays", invalid).Refused(t, http.StatusUnprocessableEntity, "validation-failed")
 	}

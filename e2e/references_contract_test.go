@@ -95,7 +95,7 @@ func reach(part any, schemas map[string]map[string]any, reached map[string]bool)
 			name := strings.TrimPrefix(ref, "#/components/schemas/")
 			if !reached[name] {
 				reached[name] = true
-				reach(map[string]any(schemas[name]), schemas, reached)
+				reach(schemas[name], schemas, reached)
 			}
 		}
 		for _, each := range part {

@@ -43,7 +43,8 @@ func missedTimeBodyOf(a Appointment) *missedTimeBody {
 		left := m.Left()
 		b.Patients = append(b.Patients, missedPatientBody{
 			m.PatientID, m.Missed.Minutes, m.Missed.Units, m.MadeUp.Minutes, m.MadeUp.Units,
-			m.Planned.Minutes, m.Planned.Units, left.Minutes, left.Units, patientReference{},
+			m.Planned.Minutes, m.Planned.Units, left.Minutes, left.Units,
+			patientReference{},
 		})
 	}
 	for _, m := range a.MakeUps {

@@ -48,7 +48,8 @@ func exportBodyOf(e Export) exportBody {
 	return exportBody{
 		e.ID, e.Number, e.PayerID, e.From, e.To, e.ClaimCount, e.LineCount, e.Units, e.ChargeCents,
 		httpx.Bodies(e.Files, func(f File) fileBody { return fileBody{f.Format, hex.EncodeToString(f.Hash)} }),
-		e.CreatedBy, e.CreatedAt, e.RetractedAt, e.RetractedBy, e.RetractReason, exportReferences{},
+		e.CreatedBy, e.CreatedAt, e.RetractedAt, e.RetractedBy, e.RetractReason,
+		exportReferences{},
 	}
 }
 
@@ -106,7 +107,8 @@ type claimBody struct {
 
 func claimBodyOf(c Claim) claimBody {
 	b := claimBody{
-		c.ID, c.Number, c.PatientID, c.AuthNumber, c.Frequency, c.ReplacesID, c.ControlNumber, c.ChargeCents, []lineBody{},
+		c.ID, c.Number, c.PatientID, c.AuthNumber, c.Frequency, c.ReplacesID, c.ControlNumber, c.ChargeCents,
+		[]lineBody{},
 		claimReferences{},
 	}
 	for _, l := range c.Lines {

@@ -62,7 +62,8 @@ func lineBodyOf(l Line) lineBody {
 		l.SessionID, l.SessionVersion, l.PatientID, l.PayerID, l.InsuranceID,
 		l.AuthorizationID, l.ServiceDate, l.MemberNumber, l.AuthNumber, l.Code, append([]string{}, l.Modifiers...),
 		l.PlaceOfService, l.Units, l.Minutes, l.RenderingID, l.SupervisingID, l.ChargeCents,
-		append([]string{}, l.Diagnoses...), l.Frequency, l.ClaimID, l.ExportID, lineReferences{},
+		append([]string{}, l.Diagnoses...), l.Frequency, l.ClaimID, l.ExportID,
+		lineReferences{},
 	}
 	for _, r := range l.Reasons {
 		body := lineReasonBody{Code: r.Code}

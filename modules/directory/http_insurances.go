@@ -87,7 +87,8 @@ func (b insuranceBody) Location() string { return apiPath + "/insurances/" + b.I
 func insuranceBodyOf(i Insurance) insuranceBody {
 	return insuranceBody{
 		recordBody(i.Record), i.PatientID, i.PayerID, i.MemberNumber, i.StartsOn, i.EndsOn, i.Relationship,
-		i.SubscriberFirstName, i.SubscriberLastName, insuranceReferences{},
+		i.SubscriberFirstName, i.SubscriberLastName,
+		insuranceReferences{},
 	}
 }
 

@@ -264,7 +264,8 @@ func (s *schemas) expanded(f field) Object {
 	record := orNull(Object{{"$ref", s.structure(t, given)}})
 	if single, many := strings.CutSuffix(f.name, "s"); many && id == "" {
 		return Object{
-			{"type", "array"}, {"items", record},
+			{"type", "array"},
+			{"items", record},
 			{"description", "The records of `" + single + "Ids`, with `expand=" + f.name + "`."},
 		}
 	}
