@@ -172,6 +172,7 @@ func New(d Dependencies) (*App, error) {
 		Clock:        d.Clock,
 		References:   reference.Resolver(d.Database, a.References()),
 		Document:     a.document,
+		DemoSignIns:  a.offeredSignIns(d.Config.Profile),
 	})
 	a.server = server
 	return a, err

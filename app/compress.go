@@ -36,7 +36,8 @@ func compress() echo.MiddlewareFunc {
 		Skipper: func(c echo.Context) bool {
 			path := c.Request().URL.Path
 			return path == pathEvents || strings.HasPrefix(path, pathSignIn) ||
-				strings.HasPrefix(path, pathDocs) || // compresses its own answers
+				// The page compresses its own answers.
+				strings.HasPrefix(path, pathDocs) && !strings.HasPrefix(path, pathGuides) ||
 				refusesGzip(c.Request().Header)
 		},
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"omnirapeutic/platform/apiversion"
 	"omnirapeutic/platform/httpx"
 )
 
@@ -29,11 +30,12 @@ func cors(origins []string) echo.MiddlewareFunc {
 		// The router adds the methods of the path.
 		AllowHeaders: []string{
 			echo.HeaderAuthorization, echo.HeaderContentType, "Idempotency-Key", "If-Match", "Last-Event-ID",
-			headerEmergencyGrant, echo.HeaderXRequestID,
+			headerEmergencyGrant, echo.HeaderXRequestID, apiversion.Header,
 		},
 		ExposeHeaders: []string{
 			"ETag", echo.HeaderLocation, "Idempotency-Replayed", httpx.HeaderNextCursor, httpx.HeaderReadFrom,
 			echo.HeaderRetryAfter, headerRateLimit, headerRateLimitPolicy, echo.HeaderXRequestID,
+			apiversion.Header, "Deprecation", "Sunset", "Link",
 		},
 		MaxAge: int(preflightAge / time.Second),
 	}

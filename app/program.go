@@ -146,13 +146,22 @@ func (p *Program) CheckServable(ctx context.Context) error {
 func (p *Program) CheckStandby(ctx context.Context) error { return p.database.CheckStandby(ctx) }
 
 // demoSignIns returns the addresses of the demo practice's active users.
-func (p *Program) demoSignIns(ctx context.Context) ([]string, error) {
-	accounts, err := p.Access.Accounts.SignIns(ctx, demo.Emails())
+func (a *App) demoSignIns(ctx context.Context) ([]string, error) {
+	accounts, err := a.Access.Accounts.SignIns(ctx, demo.Emails())
 	var emails []string
-	for _, a := range accounts {
-		emails = append(emails, a.Email)
+	for _, account := range accounts {
+		emails = append(emails, account.Email)
 	}
 	return slices.Compact(emails), err
+}
+
+// offeredSignIns returns the function that lists the demo practice's users for the documentation page. It is nil
+// in production, which never serves the demo practice.
+func (a *App) offeredSignIns(profile string) func(ctx context.Context) ([]string, error) {
+	if profile == config.Production {
+		return nil
+	}
+	return a.demoSignIns
 }
 
 // Serve serves on the listeners, which it closes, until the context ends. Then it shuts

@@ -53,6 +53,10 @@ func (s *Server) routeMiddleware(r httpx.Route) []echo.MiddlewareFunc {
 			chain = append(chain, s.untilRevoked)
 		}
 	}
+	chain = append(chain, chooseVersion)
+	if len(r.Deprecations) > 0 {
+		chain = append(chain, announceDeprecations(r.Deprecations))
+	}
 	if r.Endpoint.Takes("cursor") {
 		chain = append(chain, s.withCursorKey)
 	}

@@ -53,6 +53,8 @@ type ServerOptions struct {
 	Clock        func() time.Time                 // for rate limits and the audit trail
 	References   httpx.Resolve                    // reads the records to which ids of answers refer; nil: none
 	Document     func(ctx context.Context) []byte // returns the API's document
+	// DemoSignIns returns the addresses of the demo practice's users; nil: none.
+	DemoSignIns func(ctx context.Context) ([]string, error)
 }
 
 // Server is the HTTP server: routes under /api/v1, and /healthz and /readyz. Safe for

@@ -44,6 +44,8 @@ func TestDocumentationPageLoadsNothingFromOtherHosts(t *testing.T) {
 			require.Contains(t, header.Get("Content-Type"), "javascript")
 		case strings.HasSuffix(link[1], ".css"):
 			require.Contains(t, content, ".swagger-ui")
+		case strings.Contains(link[1], "/guides/"):
+			require.Contains(t, header.Get("Content-Type"), "text/html")
 		}
 	}
 	document, header := get("/api/openapi.json")
@@ -68,6 +70,7 @@ func TestDocumentationPageCanBeDisabled(t *testing.T) {
 	c := harness.Serve(t, database, database.Open(t), "OMNI_DOCS=false")
 	for path, status := range map[string]int{
 		"/api/docs": http.StatusNotFound, "/api/docs/": http.StatusNotFound, "/api/docs/swagger-ui.css": http.StatusNotFound,
+		"/api/docs/guides/events": http.StatusNotFound, "/api/docs/demo-sign-ins.json": http.StatusNotFound,
 		"/": http.StatusNotFound, "/api": http.StatusNotFound, "/api/openapi.json": http.StatusOK, "/healthz": http.StatusOK,
 	} {
 		response, err := http.Get(c.URL + path)

@@ -74,6 +74,13 @@ func TestDemoPractice(t *testing.T) {
 		return c.As(c.As("").Post(t, "/auth/login", harness.Body{"email": email, "password": demo.Password}).
 			Text("accessToken"))
 	}
+	t.Run("the documentation page offers its sign-ins", func(t *testing.T) {
+		content, _ := page(t, c.URL+"/api/docs/demo-sign-ins.json")
+		for _, email := range demo.Emails() {
+			require.Contains(t, content, email)
+		}
+		require.Contains(t, content, demo.Password)
+	})
 	t.Run("it has the size of a clinic", func(t *testing.T) {
 		for list, size := range map[string]int{"/patients": 40, "/practitioners": 25, "/payers": 3} {
 			require.Len(t, admin.Get(t, list+"?limit=200").OK(t).Body["data"], size, list)

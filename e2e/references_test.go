@@ -135,6 +135,9 @@ func TestUnknownReferencesAreRefused(t *testing.T) {
 	require.Equal(t, "patient", field["nearest"])
 	require.Contains(t, field["known"], "practitioners")
 	require.Contains(t, a.Text("detail"), "did you mean patient")
+	mistyped := c.Admin().Get(t, "/appointments?expnd=patient")
+	require.Equal(t, http.StatusBadRequest, mistyped.Status)
+	require.Equal(t, "expand", mistyped.Body["errors"].([]any)[0].(map[string]any)["nearest"])
 }
 
 // TestNamesOfPatientsAreLimitedToTheCallersScope lets a technician read an appointment whose patient is not on the caseload.
@@ -152,6 +155,29 @@ func TestNamesAreLimitedToTheCallersScope(t *testing.T) {
 	require.Nil(t, a.Body["patient"])
 	require.Contains(t, a.Body, "patient")
 	require.Nil(t, a.Body["authorization"])
+}
+
+// TestFamiliesSeeTheNamesOfTheirAppointments lets a parent read an appointment of their child, without permissions for
+// practitioners and locations.
+func TestFamiliesSeeTheNamesOfTheirAppointments(t *testing.T) {
+	t.Parallel()
+	c := harness.Open(t)
+	path, practitioner := namedAppointment(t, c)
+	patient := c.Admin().Get(t, path).OK(t).Text("patientId")
+	c.LinkUsers(t, c.Own, practitioner, uuid.MustParse(patient))
+	parent := c.As(c.Own.Tokens[rbac.Patient])
+	a := parent.Get(t, path+"?expand=patient,practitioners,location").OK(t)
+	display := a.Body["display"].(map[string]any)
+	require.Equal(t, []any{"Ada Stone", []any{"Sam Hill"}, "Main clinic"},
+		[]any{display["patient"], display["practitioners"], display["location"]})
+	require.Equal(t, patient, a.Body["patient"].(map[string]any)["id"])
+	require.Equal(t, []any{nil}, a.Body["practitioners"], "the record needs the permission, unlike its name")
+	list := parent.Get(t, "/appointments").OK(t).Body["data"].([]any)
+	require.Equal(t, display, list[0].(map[string]any)["display"])
+
+	technician := c.As(c.SignIn(t, "own", rbac.Technician))
+	require.Equal(t, "Ada Stone", technician.Get(t, path).OK(t).Body["display"].(map[string]any)["patient"],
+		"the patient is on the caseload")
 }
 
 // TestExpandedPatientsAreInTheAuditTrail requires an event of the read with both the appointment and the patient.

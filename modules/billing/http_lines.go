@@ -137,7 +137,6 @@ func reconciledUnitsBodyOf(b Balance) reconciledUnitsBody {
 type reconciledAuthorizationBody struct {
 	AuthorizationID uuid.UUID `json:"authorizationId"`
 	reconciledUnitsBody
-	reconciledReferences
 }
 
 // reconciliationBody compares the ledger with the lines of a period.
@@ -157,9 +156,7 @@ func (s *Service) handleReconciliation(ctx context.Context, in reconciliationReq
 	b := reconciliationBody{reconciledUnitsBody: reconciledUnitsBodyOf(r.Balance), Authorizations: []reconciledAuthorizationBody{}}
 	b.Agrees = r.Agrees()
 	for _, each := range r.Balances {
-		b.Authorizations = append(b.Authorizations, reconciledAuthorizationBody{
-			AuthorizationID: each.AuthorizationID, reconciledUnitsBody: reconciledUnitsBodyOf(each),
-		})
+		b.Authorizations = append(b.Authorizations, reconciledAuthorizationBody{each.AuthorizationID, reconciledUnitsBodyOf(each)})
 	}
 	return b, err
 }

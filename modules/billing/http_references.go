@@ -24,9 +24,3 @@ type claimReferences struct {
 	httpx.Displayed
 	Patient httpx.Expanded `json:"patient,omitempty" refers:"patient"`
 }
-
-// reconciledReferences are the references of the balance of an authorization.
-type reconciledReferences struct {
-	httpx.Displayed
-	Authorization httpx.Expanded `json:"authorization,omitempty" refers:"authorization"`
-}

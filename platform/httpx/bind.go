@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bytes"
+	"context"
 	"encoding"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func mustBeScalar(in reflect.Type, m member) {
 func (b *binder) bind(c echo.Context, v reflect.Value) error {
 	r := &decoder{path: make([]byte, 0, 64), rules: b.rules}
 	request := c.Request()
-	unknown, err := b.bindQuery(r, request.URL.RawQuery, v)
+	unknown, err := b.bindQuery(r, request, v)
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,8 @@ const maxUnknownQueries = 10
 
 // bindQuery reads the query and returns the parameters that the endpoint does not
 // define.
-func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []fault.Field, err error) {
+func (b *binder) bindQuery(r *decoder, request *http.Request, v reflect.Value) (unknown []fault.Field, err error) {
+	raw := request.URL.RawQuery
 	if raw == "" {
 		return nil, nil
 	}
@@ -156,7 +158,7 @@ func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []f
 	for name := range given {
 		if _, ok := b.queries[name]; !ok && !b.anyQuery {
 			valid := strings.ToValidUTF8(name, "?")
-			unknown = append(unknown, unknownField(shortened(valid), valid, b.plan.namesFrom("query")))
+			unknown = append(unknown, unknownField(shortened(valid), valid, b.knownQueries(request.Context())))
 		}
 	}
 	slices.SortFunc(unknown, func(x, y fault.Field) int { return strings.Compare(x.Field, y.Field) })
@@ -171,6 +173,16 @@ func (b *binder) bindQuery(r *decoder, raw string, v reflect.Value) (unknown []f
 		}
 	}
 	return unknown, nil
+}
+
+// knownQueries returns the names of the parameters of the query. The app reads [ParamExpand].
+func (b *binder) knownQueries(ctx context.Context) []string {
+	names := b.plan.namesFrom("query")
+	if expands(ctx) {
+		names = append(names, ParamExpand)
+		slices.Sort(names)
+	}
+	return names
 }
 
 func (b *binder) bindOther(r *decoder, c echo.Context, m *member, v reflect.Value) {

@@ -26,6 +26,7 @@ import (
 	"math"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -78,10 +79,24 @@ type Route struct {
 	// access is recorded before the answer is sent. An operation whose answer has a
 	// patientId must set it, or mounting fails.
 	Reads string
+	// Deprecations announce that the operation, or fields of it, will be removed.
+	Deprecations []Deprecation
 	// ErrorPage is the page to which a browser is redirected on an error, with #error= and
 	// the error code, instead of a problem document. The fragment has no further details,
 	// because URLs are logged and shared. Only operations of [HandleRedirect] may set it.
 	ErrorPage string
+}
+
+// Deprecation announces a removal in the headers of every answer and in the document.
+type Deprecation struct {
+	Field  string    // the deprecated field of the request or answer; "" for the operation
+	Since  time.Time // the time from which it is deprecated (RFC 9745)
+	Sunset time.Time // the time at which it may be removed (RFC 8594); zero: not decided
+}
+
+// IsDeprecated reports whether the operation as a whole is deprecated.
+func (r Route) IsDeprecated() bool {
+	return slices.ContainsFunc(r.Deprecations, func(d Deprecation) bool { return d.Field == "" })
 }
 
 // TakesKey reports whether an Idempotency-Key makes a difference.

@@ -108,6 +108,12 @@ func WithReferences(ctx context.Context, resolve Resolve, expand []string) conte
 	return context.WithValue(ctx, referencesKey{}, resolution{resolve, expand})
 }
 
+// expands reports whether answers in the context can be expanded.
+func expands(ctx context.Context) bool {
+	_, ok := ctx.Value(referencesKey{}).(resolution)
+	return ok
+}
+
 // ParseExpand returns the names in the values of [ParamExpand], which may be separated by commas. The error is
 // [ErrMalformed] with the known names.
 func (e Endpoint) ParseExpand(values []string) ([]string, error) {

@@ -55,3 +55,10 @@ func (s *plan) namesFrom(source string) []string {
 	slices.Sort(all)
 	return all
 }
+
+// UnknownHeader returns [ErrMalformed] for a header with a value that is not among the known ones.
+func UnknownHeader(name, value string, known []string) error {
+	field := unknownField(name, shortened(strings.ToValidUTF8(value, "?")), known)
+	return ErrMalformed.With(unknownParameters{[]fault.Field{field}}, "Unknown %s. Known values: %s.", name,
+		strings.Join(known, ", "))
+}

@@ -45,6 +45,7 @@ type Caller struct {
 	// EnrolOnly restricts the caller to setting up a second factor, because the
 	// organization requires one and the user has none.
 	EnrolOnly      bool
+	APIVersion     string     // version of the API to which the API key is pinned; empty: none
 	GrantID        *uuid.UUID // emergency access grant in use, if any
 	GrantPatientID *uuid.UUID // patient whose records the grant opens; only in read-only requests
 }

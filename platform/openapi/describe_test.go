@@ -3,9 +3,20 @@ package openapi
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"omnirapeutic/platform/httpx"
 )
+
+func TestDeprecationsAreDescribed(t *testing.T) {
+	t.Parallel()
+	since, sunset := time.Date(2027, 1, 15, 0, 0, 0, 0, time.UTC), time.Date(2028, 1, 15, 0, 0, 0, 0, time.UTC)
+	require.Equal(t, "This operation is deprecated from 2027-01-15.", describeDeprecation(httpx.Deprecation{Since: since}))
+	require.Equal(t, "The field `name` is deprecated from 2027-01-15, and may be removed from 2028-01-15.",
+		describeDeprecation(httpx.Deprecation{Field: "name", Since: since, Sunset: sunset}))
+}
 
 func TestDescriptionIsTheCommentOrTheRestOfIt(t *testing.T) {
 	t.Parallel()

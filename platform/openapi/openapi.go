@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/httpx"
@@ -140,6 +141,9 @@ func (b *builder) operation(o Operation) Object {
 	if o.Permission == httpx.Public {
 		operation.Set("security", []Object{})
 	}
+	if o.IsDeprecated() {
+		operation.Set("deprecated", true)
+	}
 	if parameters := b.parameters(o); len(parameters) > 0 {
 		operation.Set("parameters", parameters)
 	}
@@ -159,7 +163,22 @@ func (b *builder) describe(o Operation) string {
 	default:
 		text += fmt.Sprintf("\n\nPermission: `%s`.", o.Permission)
 	}
+	for _, d := range o.Deprecations {
+		text += "\n\n" + describeDeprecation(d)
+	}
 	return text
+}
+
+func describeDeprecation(d httpx.Deprecation) string {
+	subject := "This operation"
+	if d.Field != "" {
+		subject = "The field `" + d.Field + "`"
+	}
+	text := subject + " is deprecated from " + d.Since.UTC().Format(time.DateOnly)
+	if !d.Sunset.IsZero() {
+		text += ", and may be removed from " + d.Sunset.UTC().Format(time.DateOnly)
+	}
+	return text + "."
 }
 
 func (b *builder) parameters(o Operation) []Object {

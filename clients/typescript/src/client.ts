@@ -18,6 +18,8 @@ export interface Options extends RetryOptions {
    * version 20 on.
    */
   newKey?: () => string;
+  /** The dated version of the API, such as `2027-01-15`. Default: that of the API key, or the oldest one. */
+  apiVersion?: string;
   /** Sends requests. Default: the platform's `fetch`. */
   fetch?: Fetch;
 }
@@ -45,6 +47,7 @@ export function createClient(options: Options): Client {
   async function send(request: Request): Promise<Response> {
     if (request.method === "POST" && !request.headers.has("Idempotency-Key"))
       request.headers.set("Idempotency-Key", newKey());
+    if (options.apiVersion !== undefined) request.headers.set("API-Version", options.apiVersion);
     if (request.headers.has("Authorization")) return persist(request, fetch, options);
     const token = await options.token?.();
     if (token === undefined) return persist(request, fetch, options);

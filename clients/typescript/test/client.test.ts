@@ -90,6 +90,16 @@ test("a given key is kept", async () => {
   assert.equal(asked[0]?.headers.get("Idempotency-Key"), "mine");
 });
 
+test("a chosen version of the API is sent with each request", async () => {
+  const { api, asked } = script([json(200, {}), json(201, {})], { apiVersion: "2027-01-15" });
+  await api.GET("/auth/me");
+  await api.POST("/authorizations/{id}/reserve", reserve);
+  assert.deepEqual(
+    asked.map((r) => r.headers.get("API-Version")),
+    ["2027-01-15", "2027-01-15"],
+  );
+});
+
 test("requests that are not idempotent are not retried", async () => {
   const { api } = script([broken]);
   await assert.rejects(api.PATCH("/authorizations/{id}", { params: { path }, body: { notes: "new" } }), TypeError);

@@ -3,11 +3,13 @@ package apikey
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"omnirapeutic/modules/rbac"
+	"omnirapeutic/platform/apiversion"
 	"omnirapeutic/platform/fault"
 	"omnirapeutic/platform/identity"
 )
@@ -30,6 +32,7 @@ type Key struct {
 	LastUsedAt     *time.Time // up to a minute late
 	RevokedBy      *uuid.UUID
 	RevokedAt      *time.Time // nil: not revoked
+	APIVersion     *string    // the version of the API for the key's requests; nil: the default
 }
 
 // NewKey is the request for a key.
@@ -38,6 +41,7 @@ type NewKey struct {
 	Permissions []identity.Permission // at least one; each held by the caller
 	ExpiresAt   *time.Time            // in the future, within the longest lifetime; nil: the usual lifetime
 	Networks    []string              // networks from which it may be used, as CIDR or addresses; none: all
+	APIVersion  *string               // the version of the API for the key's requests; nil: the default
 }
 
 // check returns an error for each invalid field.
@@ -67,6 +71,9 @@ func (n NewKey) check(now time.Time, longest time.Duration) []fault.Field {
 		const day = 24 * time.Hour
 		refuse("expiresAt", "max", fmt.Sprintf("must be at most %d days from now", longest/day))
 	}
+	if n.APIVersion != nil && !apiversion.IsKnown(*n.APIVersion) {
+		refuse("apiVersion", "oneof", "must be one of: "+strings.Join(apiversion.Known(), ", "))
+	}
 	return fieldErrors
 }
 
@@ -92,9 +99,13 @@ func (k Key) caller(until time.Time) identity.Caller {
 	if k.ExpiresAt != nil && k.ExpiresAt.Before(until) {
 		until = *k.ExpiresAt
 	}
-	return identity.Caller{
+	caller := identity.Caller{
 		UserID: k.ID, Kind: identity.Machine, OrganizationID: k.OrganizationID, Permissions: k.held(), Until: until,
 	}
+	if k.APIVersion != nil {
+		caller.APIVersion = *k.APIVersion
+	}
+	return caller
 }
 
 // isValid reports whether the key is neither revoked nor expired.

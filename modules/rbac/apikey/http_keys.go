@@ -72,6 +72,8 @@ type KeyBody struct {
 	RevokedBy *uuid.UUID `json:"revokedBy"`
 	// The time at which the key was revoked. It is null if it was not.
 	RevokedAt *time.Time `json:"revokedAt"`
+	// The version of the API for requests that choose none, such as `2027-01-15`. It is null for the default.
+	APIVersion *string `json:"apiVersion"`
 }
 
 // newKeyBody is a new API key with its text.
@@ -90,6 +92,7 @@ func Body(k Key) KeyBody {
 	return KeyBody{
 		k.ID, k.Name, k.Prefix, k.Permissions, k.Networks.Texts(), k.OwnedBy, k.CreatedBy, k.CreatedAt.UTC(),
 		rbac.InUTC(k.ExpiresAt), rbac.InUTC(k.LastUsedAt), k.RevokedBy, rbac.InUTC(k.RevokedAt),
+		k.APIVersion,
 	}
 }
 
@@ -103,6 +106,9 @@ type newKeyRequest struct {
 	// The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty
 	// list allows all.
 	Networks []string `json:"networks" validate:"max=20"`
+	// The version of the API for requests that choose none with the header `API-Version`. The default is the
+	// oldest version.
+	APIVersion *string `json:"apiVersion"`
 }
 
 func (s *Service) handleCreate(ctx context.Context, in newKeyRequest) (newKeyBody, error) {

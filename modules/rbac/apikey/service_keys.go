@@ -75,6 +75,7 @@ func (s *Service) Create(ctx context.Context, n NewKey) (Key, string, error) {
 		OrganizationID: caller.OrganizationID, ID: s.NewID(), Name: n.Name, Prefix: text[:keyShown],
 		Permissions: inOrder(n.Permissions), Networks: networks, OwnedBy: caller.UserID,
 		CreatedBy: caller.UserID, CreatedAt: now, ExpiresAt: &expires,
+		APIVersion: n.APIVersion,
 	}
 	stored := func(ctx context.Context) (bool, error) { return s.store.exists(ctx, key.ID) }
 	_, err = db.Serializable(ctx, s.Database, "api-key.create", func(ctx context.Context) (struct{}, error) {
@@ -172,12 +173,13 @@ type recordedKey struct {
 	ExpiresAt   *time.Time     `json:"expiresAt"`
 	OwnedBy     uuid.UUID      `json:"ownedBy"`
 	Networks    []string       `json:"networks"`
+	APIVersion  *string        `json:"apiVersion,omitempty"`
 }
 
 // record records that the caller has created or revoked a key, or changed its owner.
 func (s *Service) record(ctx context.Context, action string, k Key, at time.Time) error {
 	return trail.RecordBy(ctx, s.Audit, trail.Event{
 		Action: action, SubjectType: "api-key", SubjectID: k.ID, OccurredAt: at,
-		After: recordedKey{k.Permissions, k.ExpiresAt, k.OwnedBy, k.Networks.Texts()},
+		After: recordedKey{k.Permissions, k.ExpiresAt, k.OwnedBy, k.Networks.Texts(), k.APIVersion},
 	})
 }

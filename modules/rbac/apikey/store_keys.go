@@ -59,6 +59,7 @@ type keyRow struct {
 	RevokedAt      *time.Time
 	OwnedBy        *uuid.UUID
 	Networks       Networks
+	APIVersion     *string
 }
 
 // TableName names the table for gorm.
@@ -73,7 +74,7 @@ func (r keyRow) key() Key {
 		OwnedBy: owner, Networks: r.Networks,
 		OrganizationID: r.OrganizationID, ID: r.ID, Name: r.Name, Prefix: r.Prefix, Permissions: r.Permissions,
 		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsedAt: r.LastUsedAt,
-		RevokedBy: r.RevokedBy, RevokedAt: r.RevokedAt,
+		RevokedBy: r.RevokedBy, RevokedAt: r.RevokedAt, APIVersion: r.APIVersion,
 	}
 }
 
@@ -85,6 +86,7 @@ func (store) insert(ctx context.Context, k Key, hash db.Hash) error {
 	return tx.Create(&keyRow{
 		OrganizationID: k.OrganizationID, ID: k.ID, Name: k.Name, Prefix: k.Prefix, Hash: hash, Permissions: k.Permissions,
 		CreatedBy: k.CreatedBy, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, OwnedBy: &k.OwnedBy, Networks: k.Networks,
+		APIVersion: k.APIVersion,
 	}).Error
 }
 
