@@ -77,6 +77,7 @@ type calendarEntryBody struct {
 	Miles      *float64   `json:"miles"` // The miles of a drive.
 	CreatedBy  uuid.UUID  `json:"createdBy"`
 	CreatedAt  time.Time  `json:"createdAt"`
+	entryReferences
 }
 
 // Location returns the path of the calendar entry.

@@ -5701,6 +5701,12 @@ export interface components {
              * @description The time of creation.
              */
             createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
         };
         /** @description One event of an organization's stream. */
         CalendarEntryCreatedEvent: {
@@ -8173,6 +8179,8 @@ export interface components {
              * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
+            /** @description The version of the API for requests that choose none, such as `2027-01-15`. It is null for the default. */
+            apiVersion: string | null;
         };
         /** @description One page of a list. */
         KeyPage: {
@@ -8944,6 +8952,8 @@ export interface components {
              * @description The time at which the key was revoked. It is null if it was not.
              */
             revokedAt: string | null;
+            /** @description The version of the API for requests that choose none, such as `2027-01-15`. It is null for the default. */
+            apiVersion: string | null;
             /** @description The text of the key. It is null if the request is repeated with its Idempotency-Key, because it is not stored. */
             key: string | null;
         };
@@ -8959,6 +8969,8 @@ export interface components {
             expiresAt?: string | null;
             /** @description The networks from which the key may be used: CIDR or single addresses, IPv4 or IPv6. An empty list allows all. */
             networks?: string[];
+            /** @description The version of the API for requests that choose none with the header `API-Version`. The default is the oldest version. */
+            apiVersion?: string | null;
         };
         /** @description The request for a location. */
         NewLocation: {
@@ -10726,10 +10738,6 @@ export interface components {
             unitsWithoutSession: number;
             /** @description Whether every consumed unit is accounted for. */
             agrees: boolean;
-            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
-            display?: components["schemas"]["Display"];
-            /** @description The record of `authorizationId`, with `expand=authorization`. Null if the caller may not read it. */
-            authorization?: components["schemas"]["Authorization"] | null;
         };
         /** @description Reconciliation compares the ledger with the lines of a period. */
         Reconciliation: {
@@ -22413,6 +22421,8 @@ export interface operations {
                 kind?: ("MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER")[];
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "practitioners")[];
             };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
@@ -22491,7 +22501,10 @@ export interface operations {
     };
     getCalendarEntry: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "practitioners")[];
+            };
             header?: {
                 /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
                 "Break-Glass"?: string;
@@ -22965,8 +22978,6 @@ export interface operations {
                 to: string;
                 /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
                 consistency?: "strong" | "eventual";
-                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
-                expand?: "authorization"[];
             };
             header?: never;
             path?: never;
