@@ -862,6 +862,14 @@ func (s *recording) recordCalendars(admin, scheduler harness.Caller) {
 	s.record(scheduler, "listOpenings", "An hour on Tuesday",
 		"/practitioners/"+practitioner.String()+"/openings?from=2026-03-10&to=2026-03-10&minutes=45&step=15", nil)
 
+	entry := "/calendar-entries/" + s.record(scheduler, "createCalendarEntry", "A drive to the school",
+		"/calendar-entries", harness.Body{
+			"kind": "DRIVE", "practitionerIds": []any{practitioner}, "startTime": "2026-03-11T14:00:00Z",
+			"endTime": "2026-03-11T14:30:00Z", "miles": 12.5,
+		}).Created(s.t).String()
+	s.record(scheduler, "listCalendarEntries", "A week", "/calendar-entries?from=2026-03-09&to=2026-03-15", nil)
+	s.record(scheduler, "getCalendarEntry", "A calendar entry", entry, nil)
+	s.record(scheduler, "deleteCalendarEntry", "The drive is not needed", entry, nil)
 	feed := s.record(scheduler, "createPractitionerCalendarFeed", "A link for a practitioner",
 		"/practitioners/"+practitioner.String()+"/calendar-feed", harness.Body{})
 	s.record(scheduler, "createPatientCalendarFeed", "A link for a patient",

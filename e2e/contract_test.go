@@ -98,6 +98,7 @@ func TestContract(t *testing.T) {
 			"appointments":         "Bookings and their outcomes.",
 			"sessions":             "Sessions: records of completed appointments.",
 			"calendar-feeds":       "Links for calendar programs.",
+			"calendar-entries":     "Time of practitioners without patients.",
 			"calendars":            "Calendars in iCalendar format.",
 			"reports":              "Usage of units, and forecasts.",
 			"alerts":               "What needs attention.",
@@ -141,6 +142,9 @@ func TestContract(t *testing.T) {
 	document.Events[oidc.EventProviderChanged] = reflect.TypeFor[oidc.ProviderChange]()
 	document.Events[appointments.EventSigned] = reflect.TypeFor[appointments.SessionSigned]()
 	document.Events[appointments.EventReminder] = reflect.TypeFor[appointments.AppointmentReminder]()
+	for _, kind := range []string{appointments.EventEntryCreated, appointments.EventEntryDeleted} {
+		document.Events[kind] = reflect.TypeFor[appointments.EntryChange]()
+	}
 	for _, r := range routes {
 		require.NotEmpty(t, r.Name, "%s %s has no name", r.Method, r.Path)
 		require.NotEmpty(t, r.Description, "%s %s has no description", r.Method, r.Path)

@@ -31,6 +31,7 @@ var idsWithoutNames = map[string]string{
 	"BalanceChange authorizationId":           "an event",
 	"AppointmentChange practitionerIds":       "an event",
 	"SessionSigned practitionerIds":           "an event",
+	"EntryChange practitionerIds":             "an event",
 }
 
 // TestContractNamesEveryReference walks the OpenAPI document. Each object in the answer to a GET that has an id of a known

@@ -113,6 +113,17 @@ func (f *finder) findAppointments() (err error) {
 			f.parameter(operation, "id", f.scheduled[i].ID.String())
 		}
 	}
+	entries, err := f.Appointments(f.Now).Entries(f.ctx, appointments.EntryFilter{}, db.Keyset{Limit: 1})
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		f.id("/calendar-entries", "calendarEntryId", entry.ID)
+		night := entry.Start.Add(24 * time.Hour)
+		f.body("createCalendarEntry", map[string]any{
+			"practitionerIds": entry.Practitioners, "startTime": night, "endTime": night.Add(time.Hour / 2),
+		})
+	}
 	started, err := f.appointments(appointments.InProgress, appointments.Days{})
 	if err != nil {
 		return err

@@ -156,7 +156,21 @@ func (p Practice) openClinic(
 			return fmt.Errorf("demo: booking %s of %s: %w", s.code, s.lead, err)
 		}
 	}
+	if err := c.meet(); err != nil {
+		return err
+	}
 	return c.playTimetable()
+}
+
+// meet enters a meeting after the hours of the clinic.
+func (c *clinic) meet() error {
+	const evening = 19
+	start := c.at(c.monday.AddDays(7*(pastWeeks+2)), evening)
+	_, err := c.Appointments(c.Now).CreateEntry(c.ctx, appointments.CalendarEntry{
+		Kind: appointments.EntryMeeting, Practitioners: []uuid.UUID{c.staff["Tom"], c.staff["Rita"]},
+		Span: appointments.Span{Start: start, End: start.Add(time.Hour)},
+	})
+	return err
 }
 
 // cancellationReasons returns the ids of the practice's reasons, by code.

@@ -50,7 +50,7 @@ const (
 // there are no alternatives.
 var (
 	movable = []string{
-		ErrPractitionerOverlap.Code(), ErrPatientOverlap.Code(), "outside-authorization-dates",
+		ErrPractitionerOverlap.Code(), ErrPractitionerBusy.Code(), ErrPatientOverlap.Code(), "outside-authorization-dates",
 		"cap-exceeded",
 	}
 	coverage = []string{"outside-authorization-dates", "cap-exceeded", "authorization-not-active", "insufficient-units"}

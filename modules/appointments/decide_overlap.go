@@ -2,6 +2,7 @@ package appointments
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +16,8 @@ import (
 // slot is the time that a participant's part in an appointment occupies.
 type slot struct {
 	Span
-	appointment uuid.UUID
+	appointment uuid.UUID        // or the calendar entry
+	entry       EntryKind        // of a calendar entry; empty: an appointment
 	service     scheduling.Track // of patients: the track of the service
 	code        string
 	Place       // only its time zone
@@ -88,7 +90,14 @@ func (o occupied) overlaps(a Appointment, rules scheduling.Rules, zone *time.Loc
 	day := calendar.DateIn(a.Start, zone)
 	for _, id := range a.Practitioners {
 		key := record.Of(a.OrganizationID, id)
-		if s, ok := o.earliest(key, a, func(slot) bool { return true }); ok {
+		s, ok := o.earliest(key, a, func(slot) bool { return true })
+		switch {
+		case ok && s.entry != "":
+			reasons = append(reasons, ErrPractitionerBusy.With(
+				PractitionerBusy{id, s.appointment, s.entry, s.Start.UTC(), s.End.UTC()},
+				"%s is not free from %s (%s).", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone),
+				strings.ToLower(entryNames[s.entry])))
+		case ok:
 			reasons = append(reasons, ErrPractitionerOverlap.With(PractitionerOverlap{id, s.conflicting()},
 				"%s is booked from %s with %s.", rules.Practitioners[key].Name, localSpanOn(day, s.Span, zone), o.otherPatientText(a, s)))
 		}

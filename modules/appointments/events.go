@@ -34,7 +34,7 @@ func EventTypes() []outbox.Type {
 	for _, name := range []string{
 		EventBooked, EventRescheduled, EventStarted, EventReopened, EventCompleted, EventCancelled, EventNoShow,
 		EventClockedOut,
-		EventCorrected, EventVoided, EventRecounted, EventReminder,
+		EventCorrected, EventVoided, EventRecounted, EventReminder, EventEntryCreated, EventEntryDeleted,
 	} {
 		all = append(all, outbox.Type{Name: name, Permission: permission.AppointmentRead})
 	}
@@ -195,6 +195,22 @@ func recordedOf(a Appointment, i int) recorded {
 		SupervisingPractitionerID: a.SupervisingPractitionerID, CancellationParty: a.CancellationParty,
 		CancellationReasonID: a.CancellationReasonID, MakeUpFor: a.MakeUpFor,
 	}
+}
+
+// The types of the events about calendar entries. Subscribers need [permission.AppointmentRead]. The data is an
+// [EntryChange].
+const (
+	EventEntryCreated = "calendar-entry.created"
+	EventEntryDeleted = "calendar-entry.deleted"
+)
+
+// EntryChange is a calendar entry that was created or deleted.
+type EntryChange struct {
+	CalendarEntryID uuid.UUID   `json:"calendarEntryId"`
+	Kind            EntryKind   `json:"kind"`            // The kind of time.
+	PractitionerIDs []uuid.UUID `json:"practitionerIds"` // The practitioners.
+	StartTime       time.Time   `json:"startTime"`
+	EndTime         time.Time   `json:"endTime"`
 }
 
 // EventReminder is the type of the event that an appointment starts soon. Subscribers need

@@ -53,6 +53,15 @@ var (
 		Carrying(PractitionerOverlap{}).
 		Advising("Choose a time outside `startTime` to `endTime`, or another practitioner.").
 		ListingReasons()
+	// ErrPractitionerBusy carries [PractitionerBusy].
+	ErrPractitionerBusy = fault.Define(fault.Conflict, "practitioner-busy",
+		"The practitioner is not free at that time.").
+		Carrying(PractitionerBusy{}).
+		Advising("Choose a time outside `startTime` to `endTime`, or delete the calendar entry `calendarEntryId`.").
+		ListingReasons()
+	// ErrEntryNotFound is returned if the caller's organization has no such calendar entry, or it is outside the
+	// caller's record scope.
+	ErrEntryNotFound = fault.Define(fault.NotFound, "calendar-entry-not-found", "Calendar entry not found.")
 	// ErrPatientOverlap carries [PatientOverlap].
 	ErrPatientOverlap = fault.Define(
 		fault.Conflict, "patient-overlap",
@@ -243,6 +252,15 @@ type PatientOverlap struct {
 	Conflicting
 }
 
+// PractitionerBusy has the details of [ErrPractitionerBusy].
+type PractitionerBusy struct {
+	PractitionerID  uuid.UUID `json:"practitionerId"`
+	CalendarEntryID uuid.UUID `json:"calendarEntryId"`
+	Kind            EntryKind `json:"kind"` // The kind of the calendar entry.
+	StartTime       time.Time `json:"startTime"`
+	EndTime         time.Time `json:"endTime"`
+}
+
 // MakeUpExcess has the details of [ErrMakeUpExceeds].
 type MakeUpExcess struct {
 	AppointmentID uuid.UUID `json:"appointmentId"` // The missed appointment.
@@ -294,7 +312,7 @@ type SignerRole struct {
 var precedence = []string{
 	"authorization-not-found", "outside-authorization-dates", "authorization-not-active",
 	"practitioner-inactive", "credential-missing", "make-up-exceeds-missed-time",
-	"practitioner-overlap", "patient-overlap",
+	"practitioner-overlap", "practitioner-busy", "patient-overlap",
 	"insufficient-units", "cap-exceeded",
 }
 

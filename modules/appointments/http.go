@@ -14,7 +14,7 @@ func (s *Service) Routes() []httpx.Route {
 	return slices.Concat(
 		s.bookingRoutes(), s.scheduleRoutes(), s.clockRoutes(), s.statusRoutes(), s.sessionRoutes(),
 		s.visitRoutes(), s.noteRoutes(), s.correctionRoutes(), s.previewRoutes(), s.renewalRoutes(),
-		s.timeZoneRoutes(), s.cancellationReportRoutes(), s.weekdayRoutes(), s.availabilityRoutes(), s.feedRoutes(),
+		s.timeZoneRoutes(), s.cancellationReportRoutes(), s.weekdayRoutes(), s.entryRoutes(), s.availabilityRoutes(), s.feedRoutes(),
 	)
 }
 

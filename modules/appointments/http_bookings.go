@@ -18,7 +18,7 @@ import (
 // bookingRefusals returns the rules that a booking can break.
 func bookingRefusals() []*fault.Error {
 	return append([]*fault.Error{
-		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPatientOverlap,
+		ErrPractitionerInactive, ErrCredentialMissing, ErrPractitionerOverlap, ErrPractitionerBusy, ErrPatientOverlap,
 	}, authorization.Refusals()...)
 }
 

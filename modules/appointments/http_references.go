@@ -23,6 +23,13 @@ type sessionReferences struct {
 	Location      httpx.Expanded `json:"location,omitempty" refers:"location"`
 }
 
+// entryReferences are the references of a calendar entry.
+type entryReferences struct {
+	httpx.Displayed
+	Practitioners httpx.Expanded `json:"practitioners,omitempty" refers:"practitioner"`
+	Location      httpx.Expanded `json:"location,omitempty" refers:"location"`
+}
+
 // participantReferences are the references of a patient's part in an appointment or a session.
 type participantReferences struct {
 	httpx.Displayed

@@ -14,13 +14,13 @@ const calendarType = "text/calendar"
 // refreshInterval is the interval at which calendar programs should fetch a feed.
 const refreshInterval = "PT1H"
 
-// calendarOf returns the appointments as an iCalendar feed (RFC 5545). Anyone with the link can
+// calendarOf returns appointments and calendar entries as an iCalendar feed (RFC 5545). Anyone with the link can
 // read it, and copies are stored on phones and by third parties. So it has only the times and
 // whether an appointment was cancelled: no names, services or notes. It is deterministic.
 //
 // A feed has no METHOD. With one it would be a scheduling message, whose events need an ORGANIZER
 // (RFC 5546, section 3.2.1), and a feed names no people.
-func calendarOf(found []Appointment) (string, error) {
+func calendarOf(found []Appointment, entries ...CalendarEntry) (string, error) {
 	c := ics.NewCalendar()
 	c.SetProductId("-//Omnirapeutic//Appointments//EN")
 	c.SetName("Appointments") // also as X-WR-CALNAME, for programs without RFC 7986
@@ -29,7 +29,10 @@ func calendarOf(found []Appointment) (string, error) {
 	for _, a := range found {
 		addEvent(c, a)
 	}
-	if len(found) == 0 {
+	for _, entry := range entries {
+		addEntry(c, entry)
+	}
+	if len(found)+len(entries) == 0 {
 		addTimeZone(c)
 	}
 	var text strings.Builder
@@ -68,6 +71,19 @@ func addEvent(c *ics.Calendar, a Appointment) {
 	e.SetSummary("Cancelled: " + summary) // many programs show cancelled events like others
 	e.SetStatus(ics.ObjectStatusCancelled)
 	e.SetTimeTransparency(ics.TransparencyTransparent)
+}
+
+// addEntry adds time without a patient: its kind and times, not its title.
+func addEntry(c *ics.Calendar, entry CalendarEntry) {
+	e := c.AddEvent(entry.ID.String() + "@omnirapeutic")
+	e.SetDtStampTime(entry.CreatedAt)
+	e.SetModifiedAt(entry.CreatedAt)
+	e.SetProperty(ics.ComponentPropertySequence, "0")
+	e.SetStartAt(entry.Start)
+	e.SetEndAt(entry.End)
+	e.SetClass(ics.ClassificationPrivate)
+	e.SetSummary(entryNames[entry.Kind])
+	e.SetStatus(ics.ObjectStatusConfirmed)
 }
 
 // feedWindow returns the time that a feed covers: the last four weeks, so that recent cancellations

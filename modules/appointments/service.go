@@ -13,6 +13,7 @@ type Service struct {
 	*AvailabilityService
 	*FeedService
 	*ReminderService
+	*EntryService
 }
 
 // New returns the services.
@@ -30,5 +31,6 @@ func New(d Dependencies) *Service {
 		AvailabilityService: availability,
 		FeedService:         &FeedService{base: b},
 		ReminderService:     &ReminderService{base: b},
+		EntryService:        &EntryService{base: b},
 	}
 }

@@ -138,9 +138,10 @@ func (s *FeedService) RevokeFeed(ctx context.Context, id uuid.UUID) error {
 
 // feedRead is the result of reading a feed: its text, or that it is closed.
 type feedRead struct {
-	feed   Feed
-	closed bool
-	found  []Appointment
+	feed    Feed
+	closed  bool
+	found   []Appointment
+	entries []CalendarEntry
 }
 
 // Calendar returns the feed with the token as iCalendar; see [calendarOf]. It needs no caller: the
@@ -158,7 +159,11 @@ func (s *FeedService) Calendar(ctx context.Context, token string) (string, error
 			return feedRead{feed: f, closed: closed}, err
 		}
 		found, err := s.feeds.calendar(ctx, f, feedWindow(s.now()))
-		return feedRead{feed: f, found: found}, err
+		if err != nil {
+			return feedRead{}, err
+		}
+		entries, err := s.feeds.entriesOf(ctx, f, feedWindow(s.now()))
+		return feedRead{feed: f, found: found, entries: entries}, err
 	}, db.AllOrganizations())
 	if err != nil {
 		return "", err
@@ -169,7 +174,7 @@ func (s *FeedService) Calendar(ctx context.Context, token string) (string, error
 	if read.closed {
 		return "", ErrFeedNotFound
 	}
-	return calendarOf(read.found)
+	return calendarOf(read.found, read.entries...)
 }
 
 // closed reports whether the feed's creator could no longer create it: the user or the organization

@@ -178,12 +178,13 @@ type slotRow struct {
 	Track    scheduling.Track
 	Code     string
 	TimeZone *string
+	Entry    EntryKind // of a calendar entry
 }
 
 // slots returns the occupied time at the requested times, in one statement: booked time, and worked
-// time of completed appointments. No slot is longer than a day, so it also reads slots that begin a
+// time of completed appointments, and calendar entries. No slot is longer than a day, so it also reads slots that begin a
 // day before. Indexes: appointment_practitioners_by_start, appointment_patients_by_start, and the
-// corresponding _by_worked_start.
+// corresponding _by_worked_start, calendar_entry_practitioners_by_start.
 func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	found := occupied{}
 	if len(n.staff)+len(n.patients) == 0 {
@@ -192,18 +193,25 @@ func (store) slots(ctx context.Context, n needs) (occupied, error) {
 	var rows []slotRow
 	err := db.Read(ctx, db.Into(&rows, `
 		SELECT p.organization_id, p.practitioner_id AS subject_id, p.appointment_id, p.taken_from AS starts_at,
-			p.taken_until AS ends_at, '' AS track, '' AS code, NULL::text AS time_zone
+			p.taken_until AS ends_at, '' AS track, '' AS code, NULL::text AS time_zone, '' AS entry
 		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
 		CROSS JOIN LATERAL (`+takenBy("appointment_practitioners", "practitioner_id")+`) p
 		UNION ALL
 		SELECT p.organization_id, p.patient_id, p.appointment_id, p.taken_from, p.taken_until, p.track, p.code,
-			p.time_zone
+			p.time_zone, ''
 		FROM unnest($5::uuid[], $6::uuid[], $7::timestamptz[], $8::timestamptz[]) AS k (organization_id, id, since, until)
-		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p`,
+		CROSS JOIN LATERAL (`+takenBy("appointment_patients", "patient_id")+`) p
+		UNION ALL
+		SELECT e.organization_id, e.practitioner_id, e.entry_id, e.starts_at, e.ends_at, '', '', NULL, e.kind
+		FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS k (organization_id, id, since, until)
+		CROSS JOIN LATERAL (
+			SELECT * FROM calendar_entry_practitioners t WHERE t.organization_id = k.organization_id
+				AND t.practitioner_id = k.id AND t.starts_at < k.until AND t.starts_at > k.since - interval '24 hours'
+				AND t.ends_at > k.since OFFSET 0) e`,
 		slices.Concat(spanColumns(n.staff), spanColumns(n.patients))...))
 	for _, r := range rows {
 		found.add(record.Of(r.OrganizationID, r.SubjectID), slot{
-			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code,
+			Span: r.Span.utc(), appointment: r.AppointmentID, service: r.Track, code: r.Code, entry: r.Entry,
 			Place: Place{TimeZone: r.TimeZone},
 		})
 	}

@@ -2626,6 +2626,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/calendar-entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List time without a patient
+         * @description Sorted by start. `from` and `to` are days, both included.
+         *
+         *     Permission: `appointment:read`.
+         */
+        get: operations["listCalendarEntries"];
+        put?: never;
+        /**
+         * Enter time without a patient
+         * @description Enters a meeting, a training, a drive, documentation, lunch or other time of one or more practitioners. It is not billed. During that time they cannot be booked, and have no openings. A drive can have its `miles`. If a practitioner is not free, `reasons` has each conflict.
+         *
+         *     Permission: `appointment:book`.
+         */
+        post: operations["createCalendarEntry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/calendar-entries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get time without a patient
+         * @description One calendar entry.
+         *
+         *     Permission: `appointment:read`.
+         */
+        get: operations["getCalendarEntry"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete time without a patient
+         * @description Deletes a calendar entry. Its practitioners can be booked again.
+         *
+         *     Permission: `appointment:cancel`.
+         */
+        delete: operations["deleteCalendarEntry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/practitioners/{id}/availability": {
         parameters: {
             query?: never;
@@ -3816,6 +3872,50 @@ export interface webhooks {
          *     `GET /events` streams the same event.
          */
         post: operations["onAuthorizationBalance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "calendar-entry.created": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Calendar-entry created
+         * @description A calendar entry that was created or deleted.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onCalendarEntryCreated"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "calendar-entry.deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Calendar-entry deleted
+         * @description A calendar entry that was created or deleted.
+         *
+         *     `GET /events` streams the same event.
+         */
+        post: operations["onCalendarEntryDeleted"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5559,6 +5659,113 @@ export interface components {
             /** @description The error of a refused operation. */
             refusal?: components["schemas"]["Reason"];
         };
+        /** @description A time of practitioners without a patient. */
+        CalendarEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organizationId: string;
+            /**
+             * @description The kind of time.
+             * @enum {string}
+             */
+            kind: "MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER";
+            /** @description The title. */
+            title: string | null;
+            /** @description The practitioners. */
+            practitionerIds: string[];
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+            /**
+             * Format: uuid
+             * @description The location. Of a drive: the destination.
+             */
+            locationId: string | null;
+            /** @description The miles of a drive. */
+            miles: number | null;
+            /**
+             * Format: uuid
+             * @description The user or the API key that created it.
+             */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            createdAt: string;
+            /** @description The names, codes and numbers of the records to which the ids refer. Only in answers of reads. */
+            display?: components["schemas"]["Display"];
+            /** @description The records of `practitionerIds`, with `expand=practitioners`. */
+            practitioners?: (components["schemas"]["Practitioner"] | null)[];
+            /** @description The record of `locationId`, with `expand=location`. Null if the caller may not read it. */
+            location?: components["schemas"]["Location"] | null;
+        };
+        /** @description One event of an organization's stream. */
+        CalendarEntryCreatedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "calendar-entry.created";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["EntryChange"];
+        };
+        /** @description One event of an organization's stream. */
+        CalendarEntryDeletedEvent: {
+            /** @description The position in the organization's stream, from 1 on. A test event has 0. */
+            id: number;
+            /**
+             * @description The type of the event.
+             * @constant
+             */
+            type: "calendar-entry.deleted";
+            /**
+             * Format: uuid
+             * @description The changed record.
+             */
+            subjectId: string;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            occurredAt: string;
+            /** @description The data of the event. */
+            data: components["schemas"]["EntryChange"];
+        };
+        /** @description Calendar entry not found. */
+        CalendarEntryNotFoundProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 404;
+            /** @constant */
+            code?: "calendar-entry-not-found";
+        };
+        /** @description One page of a list. */
+        CalendarEntryPage: {
+            /** @description The items of this page. */
+            data: components["schemas"]["CalendarEntry"][];
+            /** @description The cursor of the next page. Null on the last page. */
+            nextCursor: string | null;
+        };
         /** @description Calendar feed not found. */
         CalendarFeedNotFoundProblem: components["schemas"]["Problem"] & {
             /** @constant */
@@ -6241,6 +6448,34 @@ export interface components {
             /** @description The notes of the organization. */
             notes?: string | null;
         };
+        CreateEntryRequest: {
+            /**
+             * @description The kind of time.
+             * @enum {string}
+             */
+            kind: "MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER";
+            /** @description The title. Calendar programs do not show it. */
+            title?: string | null;
+            /** @description The practitioners. */
+            practitionerIds: string[];
+            /**
+             * Format: date-time
+             * @description The start, a whole minute.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end, a whole minute and at most 24 hours later.
+             */
+            endTime: string;
+            /**
+             * Format: uuid
+             * @description The location. Of a drive: the destination.
+             */
+            locationId?: string | null;
+            /** @description The miles of a drive. */
+            miles?: number | null;
+        };
         /** @description A qualification of a practitioner. In a request its code alone is accepted: "RBT" is {"code":"RBT"}. */
         Credential: {
             /** @description The code of the qualification, such as BCBA, BCaBA or RBT. */
@@ -6786,6 +7021,28 @@ export interface components {
             previousHash: string;
             /** @description The hash of this entry and all earlier ones. */
             hash: string;
+        };
+        /** @description A calendar entry that was created or deleted. */
+        EntryChange: {
+            /** Format: uuid */
+            calendarEntryId: string;
+            /**
+             * @description The kind of time.
+             * @enum {string}
+             */
+            kind: "MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER";
+            /** @description The practitioners. */
+            practitionerIds: string[];
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
         };
         /** @description One page of a list. */
         EntryPage: {
@@ -9940,6 +10197,74 @@ export interface components {
             /** @description The code of the provider taxonomy. Null if it is unknown. */
             taxonomyCode: string | null;
         };
+        /** @description The practitioner is not free at that time. */
+        PractitionerBusyProblem: components["schemas"]["Problem"] & {
+            /** @constant */
+            status?: 409;
+            /** @constant */
+            code?: "practitioner-busy";
+            /** Format: uuid */
+            practitionerId: string;
+            /** Format: uuid */
+            calendarEntryId: string;
+            /**
+             * @description The kind of the calendar entry.
+             * @enum {string}
+             */
+            kind: "MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER";
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            startTime: string;
+            /**
+             * Format: date-time
+             * @description The end.
+             */
+            endTime: string;
+            /** @description All rules that the request breaks. The first one belongs to the code. */
+            reasons?: components["schemas"]["Reason"][];
+            /** @description The requests that would be accepted instead: other times, other authorizations. */
+            alternatives?: components["schemas"]["Alternatives"];
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-busy";
+        };
+        /** @description The practitioner is not free at that time. */
+        PractitionerBusyReason: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            code: "practitioner-busy";
+            /** @description The text for people. */
+            detail: string;
+            /** @description The members that a problem document of this code adds. */
+            details: {
+                /** Format: uuid */
+                practitionerId: string;
+                /** Format: uuid */
+                calendarEntryId: string;
+                /**
+                 * @description The kind of the calendar entry.
+                 * @enum {string}
+                 */
+                kind: "MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER";
+                /**
+                 * Format: date-time
+                 * @description The start.
+                 */
+                startTime: string;
+                /**
+                 * Format: date-time
+                 * @description The end.
+                 */
+                endTime: string;
+            };
+        };
         /** @description PractitionerChange changes the given fields of a practitioner. Credentials are replaced as a whole. */
         PractitionerChange: {
             /** @description The first name. */
@@ -10396,7 +10721,7 @@ export interface components {
             field: string;
         };
         /** @description A rule that a request breaks. It is one of several, or that of a part of the request. */
-        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["MakeUpExceedsMissedTimeReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
+        Reason: components["schemas"]["AppointmentTransitionReason"] | components["schemas"]["AuthorizationNotActiveReason"] | components["schemas"]["AuthorizationNotFoundReason"] | components["schemas"]["BooksDamagedReason"] | components["schemas"]["CapExceededReason"] | components["schemas"]["CredentialMissingReason"] | components["schemas"]["GroupAppointmentReason"] | components["schemas"]["InsufficientReservedUnitsReason"] | components["schemas"]["InsufficientUnitsReason"] | components["schemas"]["MakeUpExceedsMissedTimeReason"] | components["schemas"]["OutsideAuthorizationDatesReason"] | components["schemas"]["PatientOverlapReason"] | components["schemas"]["PractitionerBusyReason"] | components["schemas"]["PractitionerInactiveReason"] | components["schemas"]["PractitionerOverlapReason"] | components["schemas"]["ReservationBelongsToAppointmentReason"] | components["schemas"]["ReservationClosedReason"] | components["schemas"]["ReservationNotFoundReason"];
         /** @description The balance of an authorization. */
         ReconciledAuthorization: {
             /** Format: uuid */
@@ -12724,6 +13049,7 @@ export interface components {
          *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+         *     - `practitioner-busy`: The practitioner is not free at that time.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
@@ -12735,7 +13061,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerBusyProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
             };
         };
         /**
@@ -12782,6 +13108,7 @@ export interface components {
          *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
          *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
          *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+         *     - `practitioner-busy`: The practitioner is not free at that time.
          *     - `practitioner-inactive`: The practitioner is not active.
          *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
@@ -12792,7 +13119,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+                "application/problem+json": components["schemas"]["AppointmentTransitionProblem"] | components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerBusyProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"];
             };
         };
         /**
@@ -12897,9 +13224,25 @@ export interface components {
         /**
          * @description Conflict.
          *
-         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         *     - `practitioner-busy`: The practitioner is not free at that time.
+         *     - `practitioner-overlap`: The practitioner has another appointment at that time.
          */
         Conflict24: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["PractitionerBusyProblem"] | components["schemas"]["PractitionerOverlapProblem"];
+            };
+        };
+        /**
+         * @description Conflict.
+         *
+         *     - `too-many-webhooks`: The organization has the maximum number of webhooks.
+         */
+        Conflict25: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12914,7 +13257,7 @@ export interface components {
          *
          *     - `emergency-grant-over`: The emergency grant has already ended.
          */
-        Conflict25: {
+        Conflict26: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -12930,7 +13273,7 @@ export interface components {
          *     - `emergency-grant-open`: The emergency grant is still open. It can be reviewed after its end.
          *     - `emergency-grant-reviewed`: The emergency grant has already been reviewed.
          */
-        Conflict26: {
+        Conflict27: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13683,7 +14026,7 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `availability-practitioner-not-found`: Practitioner not found.
+         *     - `calendar-entry-not-found`: Calendar entry not found.
          */
         NotFound28: {
             headers: {
@@ -13692,13 +14035,12 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+                "application/problem+json": components["schemas"]["CalendarEntryNotFoundProblem"];
             };
         };
         /**
          * @description Not Found.
          *
-         *     - `appointment-not-found`: Appointment not found.
          *     - `availability-practitioner-not-found`: Practitioner not found.
          */
         NotFound29: {
@@ -13708,7 +14050,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+                "application/problem+json": components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
             };
         };
         /**
@@ -13729,9 +14071,25 @@ export interface components {
         /**
          * @description Not Found.
          *
-         *     - `calendar-owner-not-found`: Practitioner or patient not found.
+         *     - `appointment-not-found`: Appointment not found.
+         *     - `availability-practitioner-not-found`: Practitioner not found.
          */
         NotFound30: {
+            headers: {
+                /** @description The id of this request, for support questions. */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["AppointmentNotFoundProblem"] | components["schemas"]["AvailabilityPractitionerNotFoundProblem"];
+            };
+        };
+        /**
+         * @description Not Found.
+         *
+         *     - `calendar-owner-not-found`: Practitioner or patient not found.
+         */
+        NotFound31: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13746,7 +14104,7 @@ export interface components {
          *
          *     - `calendar-feed-not-found`: Calendar feed not found.
          */
-        NotFound31: {
+        NotFound32: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13761,7 +14119,7 @@ export interface components {
          *
          *     - `export-not-found`: Export not found.
          */
-        NotFound32: {
+        NotFound33: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13776,7 +14134,7 @@ export interface components {
          *
          *     - `claim-not-found`: Claim not found.
          */
-        NotFound33: {
+        NotFound34: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13791,7 +14149,7 @@ export interface components {
          *
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound34: {
+        NotFound35: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13807,7 +14165,7 @@ export interface components {
          *     - `delivery-not-found`: Delivery not found, or its event is no longer kept.
          *     - `webhook-not-found`: Webhook not found.
          */
-        NotFound35: {
+        NotFound36: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13822,7 +14180,7 @@ export interface components {
          *
          *     - `emergency-grant-not-found`: Emergency grant not found.
          */
-        NotFound36: {
+        NotFound37: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -13837,7 +14195,7 @@ export interface components {
          *
          *     - `verification-not-found`: Verification not found.
          */
-        NotFound37: {
+        NotFound38: {
             headers: {
                 /** @description The id of this request, for support questions. */
                 "X-Request-Id"?: string;
@@ -14429,6 +14787,11 @@ export type BulkItemInput = components['schemas']['BulkItemInput'];
 export type BulkRefusedProblem = components['schemas']['BulkRefusedProblem'];
 export type BulkRequest = components['schemas']['BulkRequest'];
 export type BulkResult = components['schemas']['BulkResult'];
+export type CalendarEntry = components['schemas']['CalendarEntry'];
+export type CalendarEntryCreatedEvent = components['schemas']['CalendarEntryCreatedEvent'];
+export type CalendarEntryDeletedEvent = components['schemas']['CalendarEntryDeletedEvent'];
+export type CalendarEntryNotFoundProblem = components['schemas']['CalendarEntryNotFoundProblem'];
+export type CalendarEntryPage = components['schemas']['CalendarEntryPage'];
 export type CalendarFeedNotFoundProblem = components['schemas']['CalendarFeedNotFoundProblem'];
 export type CalendarOwnerNotFoundProblem = components['schemas']['CalendarOwnerNotFoundProblem'];
 export type CancelRequest = components['schemas']['CancelRequest'];
@@ -14474,6 +14837,7 @@ export type CorrectedPatientInput = components['schemas']['CorrectedPatientInput
 export type CorrectionPreview = components['schemas']['CorrectionPreview'];
 export type CorrectionTooLateProblem = components['schemas']['CorrectionTooLateProblem'];
 export type CreateAuthorizationRequest = components['schemas']['CreateAuthorizationRequest'];
+export type CreateEntryRequest = components['schemas']['CreateEntryRequest'];
 export type Credential = components['schemas']['Credential'];
 export type CredentialInput = components['schemas']['CredentialInput'];
 export type CredentialMissingProblem = components['schemas']['CredentialMissingProblem'];
@@ -14508,6 +14872,7 @@ export type EmergencyTakenEvent = components['schemas']['EmergencyTakenEvent'];
 export type Enrolment = components['schemas']['Enrolment'];
 export type EntrustRequest = components['schemas']['EntrustRequest'];
 export type Entry = components['schemas']['Entry'];
+export type EntryChange = components['schemas']['EntryChange'];
 export type EntryPage = components['schemas']['EntryPage'];
 export type Evidence = components['schemas']['Evidence'];
 export type Exception = components['schemas']['Exception'];
@@ -14678,6 +15043,8 @@ export type PlacesOfService = components['schemas']['PlacesOfService'];
 export type PostalAddress = components['schemas']['PostalAddress'];
 export type PostalAddressInput = components['schemas']['PostalAddressInput'];
 export type Practitioner = components['schemas']['Practitioner'];
+export type PractitionerBusyProblem = components['schemas']['PractitionerBusyProblem'];
+export type PractitionerBusyReason = components['schemas']['PractitionerBusyReason'];
 export type PractitionerChange = components['schemas']['PractitionerChange'];
 export type PractitionerHasUserProblem = components['schemas']['PractitionerHasUserProblem'];
 export type PractitionerInactiveProblem = components['schemas']['PractitionerInactiveProblem'];
@@ -14862,6 +15229,7 @@ export type ResponseConflict23 = components['responses']['Conflict23'];
 export type ResponseConflict24 = components['responses']['Conflict24'];
 export type ResponseConflict25 = components['responses']['Conflict25'];
 export type ResponseConflict26 = components['responses']['Conflict26'];
+export type ResponseConflict27 = components['responses']['Conflict27'];
 export type ResponseConflict3 = components['responses']['Conflict3'];
 export type ResponseConflict4 = components['responses']['Conflict4'];
 export type ResponseConflict5 = components['responses']['Conflict5'];
@@ -14919,6 +15287,7 @@ export type ResponseNotFound34 = components['responses']['NotFound34'];
 export type ResponseNotFound35 = components['responses']['NotFound35'];
 export type ResponseNotFound36 = components['responses']['NotFound36'];
 export type ResponseNotFound37 = components['responses']['NotFound37'];
+export type ResponseNotFound38 = components['responses']['NotFound38'];
 export type ResponseNotFound4 = components['responses']['NotFound4'];
 export type ResponseNotFound5 = components['responses']['NotFound5'];
 export type ResponseNotFound6 = components['responses']['NotFound6'];
@@ -17363,7 +17732,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ce
+                 * @example 019caed9-4300-7000-8000-0000000003cf
                  */
                 id: string;
             };
@@ -17398,7 +17767,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003db
+                 * @example 019caed9-4300-7000-8000-0000000003dc
                  */
                 id: string;
             };
@@ -17435,12 +17804,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003db
+                 * @example 019caed9-4300-7000-8000-0000000003dc
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003dc
+                 * @example 019caed9-4300-7000-8000-0000000003dd
                  */
                 sessionId: string;
             };
@@ -17629,7 +17998,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003d8
+                 * @example 019caed9-4300-7000-8000-0000000003d9
                  */
                 id: string;
             };
@@ -18936,7 +19305,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ba
+                 * @example 019caed9-4300-7000-8000-0000000003bb
                  */
                 id: string;
             };
@@ -18973,7 +19342,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ba
+                 * @example 019caed9-4300-7000-8000-0000000003bb
                  */
                 id: string;
             };
@@ -19285,7 +19654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003be
+                 * @example 019caed9-4300-7000-8000-0000000003bf
                  */
                 id: string;
             };
@@ -19340,7 +19709,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003c2
+                 * @example 019caed9-4300-7000-8000-0000000003c3
                  */
                 id: string;
             };
@@ -20360,7 +20729,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b0.under-used
+                 * @example 019caed9-4300-7000-8000-0000000003b1.under-used
                  */
                 id: string;
             };
@@ -20517,6 +20886,7 @@ export interface operations {
              *     - `make-up-exceeds-missed-time`: The make-ups would be longer than the missed appointment.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+             *     - `practitioner-busy`: The practitioner is not free at that time.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
              *     - `series-refused`: Some appointments of the series break a rule, so none was booked or changed.
@@ -20528,7 +20898,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["MakeUpExceedsMissedTimeProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerBusyProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SeriesRefusedProblem"];
                 };
             };
             413: components["responses"]["RequestEntityTooLarge"];
@@ -21620,6 +21990,7 @@ export interface operations {
              *     - `insufficient-units`: The authorization does not have enough units available.
              *     - `outside-authorization-dates`: The service date is outside the authorization's dates.
              *     - `patient-overlap`: The patient has another appointment at that time, and the two services cannot run together.
+             *     - `practitioner-busy`: The practitioner is not free at that time.
              *     - `practitioner-inactive`: The practitioner is not active.
              *     - `practitioner-overlap`: The practitioner has another appointment at that time.
              *     - `session-exported`: The session was billed to the payer and can no longer be changed.
@@ -21633,7 +22004,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
+                    "application/problem+json": components["schemas"]["AuthorizationNotActiveProblem"] | components["schemas"]["BooksDamagedProblem"] | components["schemas"]["CapExceededProblem"] | components["schemas"]["CredentialMissingProblem"] | components["schemas"]["InsufficientUnitsProblem"] | components["schemas"]["OutsideAuthorizationDatesProblem"] | components["schemas"]["PatientOverlapProblem"] | components["schemas"]["PractitionerBusyProblem"] | components["schemas"]["PractitionerInactiveProblem"] | components["schemas"]["PractitionerOverlapProblem"] | components["schemas"]["SessionExportedProblem"] | components["schemas"]["SessionSignedProblem"] | components["schemas"]["SessionVoidedProblem"];
                 };
             };
             412: components["responses"]["PreconditionFailed"];
@@ -22031,6 +22402,181 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable2"];
         };
     };
+    listCalendarEntries: {
+        parameters: {
+            query?: {
+                /** @description The maximum number of items per page. The default is 20. */
+                limit?: number;
+                /** @description The `nextCursor` of the previous page. All filters must be the same. */
+                cursor?: string;
+                /** @description The first day. */
+                from?: string;
+                /** @description The last day. */
+                to?: string;
+                /** @description The sort order; a minus sign reverses it. */
+                sort?: "startTime" | "-startTime";
+                /** @description One of these practitioners takes part. */
+                practitionerId?: string[];
+                /** @description The kinds of time. */
+                kind?: ("MEETING" | "TRAINING" | "DRIVE" | "DOCUMENTATION" | "LUNCH" | "OTHER")[];
+                /** @description The age of the state that the answer may show. `eventual` accepts the state of a few seconds ago, which a standby of the database may answer. The header `Read-From` names the server. The default `strong` shows everything that was accepted before the request. */
+                consistency?: "strong" | "eventual";
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "practitioners")[];
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description Only with `consistency=eventual`: `standby;lag=0.4` if a standby has answered, with the age of its state in seconds at most, or `primary;reason=lag` with the reason. */
+                    "Read-From"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarEntryPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    createCalendarEntry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A key that makes the request safe to retry after any failure. A repeated request with the same key and body gets the first answer and has no second effect. Use a new key, such as a UUID, for each new operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateEntryRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    /** @description The URL of the created record. */
+                    Location?: string;
+                    /** @description `true` if this is the stored response of an earlier request with the same key. */
+                    "Idempotency-Replayed"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarEntry"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict24"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getCalendarEntry: {
+        parameters: {
+            query?: {
+                /** @description The references whose records the answer contains, separated by commas. The record is next to its id, as in the answer to reading it alone. It is null if the caller may not read it. */
+                expand?: ("location" | "practitioners")[];
+            };
+            header?: {
+                /** @description The id of an emergency access grant of the caller; see `POST /emergency-grants`. The request may then also read the records of the grant's patient. The access is recorded. */
+                "Break-Glass"?: string;
+            };
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000003ac
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarEntry"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden2"];
+            404: components["responses"]["NotFound28"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable2"];
+        };
+    };
+    deleteCalendarEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id.
+                 * @example 019caed9-4300-7000-8000-0000000003ac
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    /** @description The id of this request, for support questions. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound28"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            422: components["responses"]["UnprocessableEntity2"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     getAvailability: {
         parameters: {
             query?: {
@@ -22068,7 +22614,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22114,7 +22660,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound28"];
+            404: components["responses"]["NotFound29"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -22167,7 +22713,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound29"];
+            404: components["responses"]["NotFound30"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22209,7 +22755,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22251,7 +22797,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound30"];
+            404: components["responses"]["NotFound31"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -22301,7 +22847,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ac
+                 * @example 019caed9-4300-7000-8000-0000000003ad
                  */
                 id: string;
             };
@@ -22321,7 +22867,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22365,7 +22911,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["BadRequest"];
-            404: components["responses"]["NotFound31"];
+            404: components["responses"]["NotFound32"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22593,7 +23139,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22637,7 +23183,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22683,7 +23229,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             /**
              * @description Conflict.
              *
@@ -22741,7 +23287,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound33"];
+            404: components["responses"]["NotFound34"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -22792,7 +23338,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22842,7 +23388,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22892,7 +23438,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound32"];
+            404: components["responses"]["NotFound33"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -22925,7 +23471,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionSignedEvent"] | components["schemas"]["SessionVoidedEvent"];
+                    "text/event-stream": components["schemas"]["StreamOpening"] | components["schemas"]["AppointmentBookedEvent"] | components["schemas"]["AppointmentCancelledEvent"] | components["schemas"]["AppointmentClockedOutEvent"] | components["schemas"]["AppointmentCompletedEvent"] | components["schemas"]["AppointmentNoShowEvent"] | components["schemas"]["AppointmentRecountedEvent"] | components["schemas"]["AppointmentReminderEvent"] | components["schemas"]["AppointmentReopenedEvent"] | components["schemas"]["AppointmentRescheduledEvent"] | components["schemas"]["AppointmentStartedEvent"] | components["schemas"]["AuthorizationBalanceEvent"] | components["schemas"]["CalendarEntryCreatedEvent"] | components["schemas"]["CalendarEntryDeletedEvent"] | components["schemas"]["EmergencyReviewedEvent"] | components["schemas"]["EmergencyRevokedEvent"] | components["schemas"]["EmergencyTakenEvent"] | components["schemas"]["IdentityProviderChangedEvent"] | components["schemas"]["IdentityProviderLinkRequestedEvent"] | components["schemas"]["IdentityProviderLinkedEvent"] | components["schemas"]["IdentityProviderUnlinkedEvent"] | components["schemas"]["SessionCorrectedEvent"] | components["schemas"]["SessionSignedEvent"] | components["schemas"]["SessionVoidedEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -23009,7 +23555,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            409: components["responses"]["Conflict24"];
+            409: components["responses"]["Conflict25"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23025,7 +23571,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b7
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23049,7 +23595,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -23067,7 +23613,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b7
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23087,7 +23633,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
@@ -23106,7 +23652,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b7
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23135,7 +23681,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -23157,7 +23703,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b7
+                 * @example 019caed9-4300-7000-8000-0000000003b8
                  */
                 id: string;
             };
@@ -23183,7 +23729,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden3"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23199,7 +23745,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003b9
                  */
                 id: string;
             };
@@ -23221,7 +23767,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests4"];
@@ -23243,7 +23789,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003b9
                  */
                 id: string;
             };
@@ -23265,7 +23811,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound34"];
+            404: components["responses"]["NotFound35"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -23283,7 +23829,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003b9
                  */
                 id: string;
                 /**
@@ -23312,7 +23858,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound35"];
+            404: components["responses"]["NotFound36"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -23778,7 +24324,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003af
+                 * @example 019caed9-4300-7000-8000-0000000003b0
                  */
                 id: string;
             };
@@ -23800,7 +24346,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound36"];
+            404: components["responses"]["NotFound37"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -23818,7 +24364,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003af
+                 * @example 019caed9-4300-7000-8000-0000000003b0
                  */
                 id: string;
             };
@@ -23842,8 +24388,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound36"];
-            409: components["responses"]["Conflict25"];
+            404: components["responses"]["NotFound37"];
+            409: components["responses"]["Conflict26"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
@@ -23861,7 +24407,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003af
+                 * @example 019caed9-4300-7000-8000-0000000003b0
                  */
                 id: string;
             };
@@ -23889,8 +24435,8 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden18"];
-            404: components["responses"]["NotFound36"];
-            409: components["responses"]["Conflict26"];
+            404: components["responses"]["NotFound37"];
+            409: components["responses"]["Conflict27"];
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
@@ -23991,7 +24537,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b4
+                 * @example 019caed9-4300-7000-8000-0000000003b5
                  */
                 id: string;
             };
@@ -24013,7 +24559,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden2"];
-            404: components["responses"]["NotFound37"];
+            404: components["responses"]["NotFound38"];
             413: components["responses"]["RequestEntityTooLarge"];
             422: components["responses"]["UnprocessableEntity2"];
             429: components["responses"]["TooManyRequests"];
@@ -24344,6 +24890,50 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["AuthorizationBalanceEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCalendarEntryCreated: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalendarEntryCreatedEvent"];
+            };
+        };
+        responses: {
+            /** @description Delivered. After any other status the delivery is retried. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCalendarEntryDeleted: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalendarEntryDeletedEvent"];
             };
         };
         responses: {
