@@ -100,6 +100,28 @@ func TestEventualReadsComeFromTheStandby(t *testing.T) {
 	require.Contains(t, c.Metrics(t), `omnirapeutic_eventual_reads_total{reason="",server="standby"}`)
 }
 
+// TestEventualReadsComeFromTheStandbyInThePortableProfile reads a change from the standby. The primary records the
+// read. The test is not parallel, because the variable sets the profile of the whole process.
+func TestEventualReadsComeFromTheStandbyInThePortableProfile(t *testing.T) {
+	t.Setenv("OMNI_TEST_PROFILE", string(db.Portable))
+	c := openWithStandby(t, time.Hour)
+	require.True(t, c.database.IsPortable())
+	profile := queryValue[string](t, openSQL(t, c.standby.url), "SELECT profile FROM schema_compatibility")
+	require.Equal(t, string(db.Portable), profile)
+	owner := openSQL(t, c.Database.OwnerURL)
+	recorded := func() int {
+		return queryValue[int](t, owner, "SELECT count(*) FROM audit_events WHERE action = 'patient.read'")
+	}
+	before, _ := c.patients(t)
+	c.AddPatient(t)
+	require.Eventually(t, func() bool {
+		events := recorded()
+		count, from := c.patients(t)
+		return count == before+1 && strings.HasPrefix(from, "standby;lag=") && recorded() == events+1
+	}, time.Minute, 50*time.Millisecond)
+	require.Contains(t, c.Metrics(t), `omnirapeutic_eventual_reads_total{reason="",server="standby"}`)
+}
+
 // TestReadsOfTheStandbyAreRecordedOnThePrimary stops the audit trail of the primary: then nothing is shown.
 func TestReadsOfTheStandbyAreRecordedOnThePrimary(t *testing.T) {
 	t.Parallel()
