@@ -117,16 +117,8 @@ type App struct {
 // be mounted.
 func New(d Dependencies) (*App, error) {
 	d.Database = d.Database.WithLinks(user.Links())
-	registry := prometheus.NewRegistry()
 	batches := command.NewMetrics()
-	registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		d.Database.Metrics(), d.Database.PoolMetrics(), batches,
-	)
-	registerBuild(registry)
-	if standby := d.Database.StandbyMetrics(); standby != nil {
-		registry.MustRegister(standby)
-	}
+	registry := newRegistry(d.Database, batches)
 	secrets := d.Config.KeySecrets()
 	a := &App{
 		ledgerMetrics: newLedgerMetrics(registry),
@@ -176,6 +168,20 @@ func New(d Dependencies) (*App, error) {
 	})
 	a.server = server
 	return a, err
+}
+
+// newRegistry returns a registry with the metrics of the process, the database and the batches.
+func newRegistry(database *db.DB, batches *command.Metrics) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		database.Metrics(), database.PoolMetrics(), batches,
+	)
+	registerBuild(registry)
+	if standby := database.StandbyMetrics(); standby != nil {
+		registry.MustRegister(standby)
+	}
+	return registry
 }
 
 // newRecords builds the audit trail, the directory, mail and access control. Its error is the mail

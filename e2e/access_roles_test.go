@@ -31,7 +31,7 @@ type desk struct {
 	authorization string
 	practitioner  uuid.UUID
 	appointment   string // the first of a series of three
-	feed          uuid.UUID
+	feed, entry   uuid.UUID
 	next          time.Time // an open time
 }
 
@@ -78,12 +78,29 @@ var deskCalls = []deskCall{
 		return harness.Body{"startTime": s.next.Add(15 * time.Minute).UTC(), "endTime": s.next.Add(30 * time.Minute).UTC()}
 	}, "appointment-not-found", nil},
 	{http.MethodPost, "/appointments/:id/cancel", "?scope=following", bookers, emptyBody, "appointment-not-found", nil},
+
+	{http.MethodPost, "/calendar-entries", "", bookers, entryBody, "validation-failed", nil},
+	{http.MethodGet, "/calendar-entries", "", append(slices.Clone(calendarReaders), "PATIENT"), nil, "", nil},
+	{http.MethodGet, "/calendar-entries/:id", "", calendarReaders, nil, "calendar-entry-not-found", []rbac.Role{"PATIENT"}},
+	{http.MethodDelete, "/calendar-entries/:id", "", bookers, nil, "calendar-entry-not-found", nil},
+}
+
+// calendarReaders see the time of all practitioners, or their own.
+var calendarReaders = append(slices.Clone(deliverers), "BILLER", "AUDITOR")
+
+// entryBody is a meeting before the open time.
+func entryBody(_ *harness.Clinic, s desk) harness.Body {
+	return harness.Body{
+		"kind": "MEETING", "practitionerIds": []uuid.UUID{s.practitioner},
+		"startTime": s.next.Add(-time.Hour).UTC(), "endTime": s.next.Add(-time.Hour + 10*time.Minute).UTC(),
+	}
 }
 
 func (call deskCall) target(c *harness.Clinic, s desk) string {
 	for prefix, id := range map[string]string{
 		"/practitioners/": s.practitioner.String(), "/patients/": c.Own.Patient.String(),
 		"/appointments/": harness.IDOf(s.appointment), "/calendar-feeds/": s.feed.String(),
+		"/calendar-entries/": s.entry.String(),
 	} {
 		if strings.HasPrefix(call.path, prefix) {
 			return strings.Replace(call.path, ":id", id, 1) + call.query
@@ -109,6 +126,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 				c.LinkUsers(t, c.Own, s.practitioner)
 				s.appointment = c.Book(t, seriesBody(c, s))
 				s.feed = c.Admin().Post(t, "/practitioners/"+s.practitioner.String()+"/calendar-feed", harness.Body{}).Created(t)
+				s.entry = c.Admin().Post(t, "/calendar-entries", entryOfAnHour(s.next.Add(20*time.Hour), "LUNCH", s.practitioner)).Created(t)
 				s.next = s.next.Add(15 * time.Minute)
 				var b harness.Body
 				if call.body != nil {
@@ -119,6 +137,7 @@ func TestEveryRoleOnEveryDeskCall(t *testing.T) {
 					for _, item := range []string{
 						path, "/appointments?practitionerId=" + s.practitioner.String(),
 						"/practitioners/" + s.practitioner.String() + "/availability", "/calendar-feeds",
+						"/calendar-entries?practitionerId=" + s.practitioner.String(),
 					} {
 						text += string(c.Admin().Get(t, item).OK(t).Raw)
 					}

@@ -33,6 +33,7 @@ var withoutVersion = map[string]string{
 	"removeUserPatient":     "as above",
 	"setMailSettings":       "two choices without history: the last one counts",
 	"setMyMailPreferences":  "choices of one user: the last one counts",
+	"deleteCalendarEntry":   "a calendar entry has no version: it can only be deleted",
 	"clearRefusedAddress":   "a refused address has no version: it exists or not",
 }
 

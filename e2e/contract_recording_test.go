@@ -836,6 +836,10 @@ func (s *recording) recordCalendars(admin, scheduler harness.Caller) {
 	s.record(scheduler, "previewAppointment", "Preview of a series", "/appointments/preview", booking)
 	weekly := s.record(scheduler, "bookAppointment", "A series, at the same time of day when clocks change",
 		"/appointments", booking).Created(s.t)
+	s.record(scheduler, "previewChangeWeekdays", "From Tuesday to Wednesday",
+		"/appointments/"+weekly.String()+"/change-weekdays/preview", harness.Body{"weekdays": []any{
+			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"},
+		}})
 	s.record(scheduler, "previewChangeWeekdays", "From Tuesday to Wednesday, and on Fridays too",
 		"/appointments/"+weekly.String()+"/change-weekdays/preview", harness.Body{"weekdays": []any{
 			harness.Body{"from": "TUESDAY", "to": "WEDNESDAY"}, harness.Body{"to": "FRIDAY"},

@@ -26,11 +26,24 @@ func (s *Service) References() []reference.Source {
 		sourceOf(locations, reference.Source{
 			Kind: "location", Permission: permission.LocationRead, Public: true,
 		}, "name", locationBodyOf),
-		sourceOf(payers, reference.Source{
-			Kind: "payer", Permission: permission.PayerRead, Public: true,
-		}, "name", payerBodyOf),
+		s.payerSource(),
 		insuranceSource(),
 	}
+}
+
+// payerSource is the source of payers, with the rules of today as the present ones.
+func (s *Service) payerSource() reference.Source {
+	source := sourceOf(payers, reference.Source{
+		Kind: "payer", Permission: permission.PayerRead, Public: true,
+	}, "name", payerBodyOf)
+	source.Bodies = func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]any, error) {
+		today, err := s.today(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return bodiesOf(ctx, payers, ids, func(p Payer) payerBody { return payerBodyOf(p.withPresentRules(today)) })
+	}
+	return source
 }
 
 // insuranceSource is the source of insurances, whose text is the name of the payer.
@@ -65,18 +78,25 @@ func sourceOf[T any, P storedRecord[T], B any](
 		return reference.Reading(q, &rows), err
 	}
 	s.Bodies = func(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]any, error) {
-		found, err := k.several(ctx, ids)
-		bodies := make(map[uuid.UUID]any, len(found))
-		for _, record := range found {
-			body := bodyOf(record)
-			if err == nil {
-				err = httpx.Redact(ctx, &body)
-			}
-			bodies[P(&record).head().ID] = body
-		}
-		return bodies, err
+		return bodiesOf(ctx, k, ids, bodyOf)
 	}
 	return s
+}
+
+// bodiesOf returns the records of a noun as answers to the caller, by id.
+func bodiesOf[T any, P storedRecord[T], B any](
+	ctx context.Context, k crud[T, P], ids []uuid.UUID, bodyOf func(T) B,
+) (map[uuid.UUID]any, error) {
+	found, err := k.several(ctx, ids)
+	bodies := make(map[uuid.UUID]any, len(found))
+	for _, record := range found {
+		body := bodyOf(record)
+		if err == nil {
+			err = httpx.Redact(ctx, &body)
+		}
+		bodies[P(&record).head().ID] = body
+	}
+	return bodies, err
 }
 
 // insuranceReferences are the references of an insurance.

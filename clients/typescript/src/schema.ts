@@ -17732,7 +17732,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003cf
+                 * @example 019caed9-4300-7000-8000-0000000003e6
                  */
                 id: string;
             };
@@ -17767,7 +17767,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003dc
+                 * @example 019caed9-4300-7000-8000-0000000003f3
                  */
                 id: string;
             };
@@ -17804,12 +17804,12 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003dc
+                 * @example 019caed9-4300-7000-8000-0000000003f3
                  */
                 id: string;
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003dd
+                 * @example 019caed9-4300-7000-8000-0000000003f4
                  */
                 sessionId: string;
             };
@@ -17998,7 +17998,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003d9
+                 * @example 019caed9-4300-7000-8000-0000000003f0
                  */
                 id: string;
             };
@@ -19305,7 +19305,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003bb
+                 * @example 019caed9-4300-7000-8000-0000000003d2
                  */
                 id: string;
             };
@@ -19342,7 +19342,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003bb
+                 * @example 019caed9-4300-7000-8000-0000000003d2
                  */
                 id: string;
             };
@@ -19654,7 +19654,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003bf
+                 * @example 019caed9-4300-7000-8000-0000000003d6
                  */
                 id: string;
             };
@@ -19709,7 +19709,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003c3
+                 * @example 019caed9-4300-7000-8000-0000000003da
                  */
                 id: string;
             };
@@ -20729,7 +20729,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b1.under-used
+                 * @example 019caed9-4300-7000-8000-0000000003c8.under-used
                  */
                 id: string;
             };
@@ -22512,7 +22512,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ac
+                 * @example 019caed9-4300-7000-8000-0000000003c3
                  */
                 id: string;
             };
@@ -22549,7 +22549,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ac
+                 * @example 019caed9-4300-7000-8000-0000000003c3
                  */
                 id: string;
             };
@@ -22847,7 +22847,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003ad
+                 * @example 019caed9-4300-7000-8000-0000000003c4
                  */
                 id: string;
             };
@@ -23571,7 +23571,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003cf
                  */
                 id: string;
             };
@@ -23613,7 +23613,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003cf
                  */
                 id: string;
             };
@@ -23652,7 +23652,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003cf
                  */
                 id: string;
             };
@@ -23703,7 +23703,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b8
+                 * @example 019caed9-4300-7000-8000-0000000003cf
                  */
                 id: string;
             };
@@ -23745,7 +23745,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b9
+                 * @example 019caed9-4300-7000-8000-0000000003d0
                  */
                 id: string;
             };
@@ -23789,7 +23789,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b9
+                 * @example 019caed9-4300-7000-8000-0000000003d0
                  */
                 id: string;
             };
@@ -23829,7 +23829,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b9
+                 * @example 019caed9-4300-7000-8000-0000000003d0
                  */
                 id: string;
                 /**
@@ -24324,7 +24324,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b0
+                 * @example 019caed9-4300-7000-8000-0000000003c7
                  */
                 id: string;
             };
@@ -24364,7 +24364,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b0
+                 * @example 019caed9-4300-7000-8000-0000000003c7
                  */
                 id: string;
             };
@@ -24407,7 +24407,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b0
+                 * @example 019caed9-4300-7000-8000-0000000003c7
                  */
                 id: string;
             };
@@ -24537,7 +24537,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id.
-                 * @example 019caed9-4300-7000-8000-0000000003b5
+                 * @example 019caed9-4300-7000-8000-0000000003cc
                  */
                 id: string;
             };
