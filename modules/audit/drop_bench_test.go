@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"omnirapeutic/platform/db"
@@ -71,4 +72,51 @@ func BenchmarkDropMonth(b *testing.B) {
 	b.ReportMetric(float64(detach.Microseconds())/1000/float64(b.N), "ms-detach/op")
 	b.ReportMetric(float64(check.Microseconds())/1000/float64(b.N), "ms-check/op")
 	b.ReportMetric(float64(drop.Microseconds())/1000/float64(b.N), "ms-drop/op")
+}
+
+// fillLists writes 100,000 lists of 10 records each, of one organization and one month, and 100,000 younger events.
+// The lists are invented, because nothing verifies them.
+var fillLists = []string{
+	`INSERT INTO audit_lists SELECT 'd9567975-0b2c-4c8a-8f6e-2a0b8f7a1c11', md5(n::text)::uuid,
+			'2020-01-01'::date + n % 30, 10, repeat('x', 400)
+		FROM generate_series(1, 100000) n`,
+	`INSERT INTO audit_list_records SELECT 'd9567975-0b2c-4c8a-8f6e-2a0b8f7a1c11', md5((n * 10 + r)::text)::uuid, false,
+			'2020-01-01'::date + n % 30, md5(n::text)::uuid
+		FROM generate_series(1, 100000) n, generate_series(1, 10) r`,
+	`INSERT INTO audit_events (organization_id, occurred_at, actor_id, request_id, action, outcome, subject_type,
+			subject_id, address)
+		SELECT 'd9567975-0b2c-4c8a-8f6e-2a0b8f7a1c11', '2025-01-01'::timestamptz + n * interval '2 seconds',
+			md5((n % 5000)::text)::uuid, '',
+			'session.read', 'done', 'list', md5((n + 1000000)::text)::uuid, '192.0.2.1'
+		FROM generate_series(1, 100000) n`,
+	`ANALYZE`,
+}
+
+// BenchmarkRemoveLists removes a month of 100,000 lists with 1,000,000 records after their events.
+func BenchmarkRemoveLists(b *testing.B) {
+	organization := uuid.MustParse("d9567975-0b2c-4c8a-8f6e-2a0b8f7a1c11")
+	for b.Loop() {
+		b.StopTimer()
+		database := dbtest.New(b)
+		owner, err := sql.Open("pgx", database.OwnerURL)
+		require.NoError(b, err)
+		for _, statement := range fillLists {
+			_, err := owner.ExecContext(b.Context(), statement)
+			require.NoError(b, err)
+		}
+		opened, err := db.Open(b.Context(), db.Config{URL: database.OwnerURL, MaxConns: 2})
+		require.NoError(b, err)
+		s := New(Dependencies{Database: opened, Clock: time.Now})
+		b.StartTimer()
+
+		require.NoError(b, s.removeLists(b.Context(), organization, time.Date(2020, 2, 1, 0, 0, 0, 0, time.UTC)))
+
+		b.StopTimer()
+		var left int
+		require.NoError(b, owner.QueryRowContext(b.Context(), `SELECT count(*) FROM audit_list_records`).Scan(&left))
+		require.Zero(b, left)
+		opened.Close()
+		require.NoError(b, owner.Close())
+		b.StartTimer()
+	}
 }
