@@ -2,6 +2,7 @@ package appointments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,7 +43,10 @@ func (s *EntryService) CreateEntry(ctx context.Context, e CalendarEntry) (Calend
 	}
 	stored := func(ctx context.Context) (bool, error) {
 		_, err := s.entries.entry(ctx, e.ID)
-		return err == nil, nil
+		if errors.Is(err, ErrEntryNotFound) {
+			return false, nil
+		}
+		return err == nil, err
 	}
 	options := append(s.Engine.WaitForBatches(), db.ProvenBy(stored))
 	return db.Serializable(ctx, s.Database, "calendar-entry.create", func(ctx context.Context) (CalendarEntry, error) {
