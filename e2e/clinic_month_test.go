@@ -299,7 +299,7 @@ func (m *clinicMonth) compareConflicts(t *testing.T) {
 		want = append(want, fmt.Sprintf("%s: %d since %s", key, n, oldest[key]))
 	}
 	from, to := m.period()
-	// A month passes in two minutes, before autovacuum has counted the rows: without it, the plan is for an empty practice.
+	// A month passes in two minutes, before autovacuum has counted the rows.
 	m.ExecAsOwner(t, "ANALYZE")
 	found := m.Admin().Get(t, "/sessions/conflicts?from="+from+"&to="+to).OK(t)
 	for _, each := range found.Body["conflicts"].([]any) {
